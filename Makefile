@@ -1,0 +1,139 @@
+# iau: one Makefile, objects under $(BUILD), external flags from pkg-config only. `make help` lists the targets;
+# every variable below can be set on the command line or in an untracked config.mk.
+-include config.mk
+
+VERSION := 0.1.0
+ifeq ($(origin CC),default) # '?=' cannot replace make's built-in CC
+CC := mpicc
+endif
+PREFIX ?= /usr/local
+BUILD  ?= build
+ARCH   ?= native
+OPT    ?= -O3
+CFLAGS ?= $(OPT) -g -march=$(ARCH) $(vector_flag) -ffp-contract=fast -fopenmp
+MPIRUN ?= mpirun -q --bind-to none --oversubscribe
+NP     ?= 1 2 3
+PYTHON ?= /usr/bin/python3
+TEST_TIMEOUT ?= 120
+BUILD_ASAN   ?= $(BUILD)-asan
+
+# Values that need installed programs are worked out at first use and kept, so that `make deps check` can be
+# read on a machine that has neither a compiler nor pkg-config yet.
+once = $(eval $(1) := $(2))$($(1))
+hdf5_pkg    = $(call once,hdf5_pkg,$(shell for p in hdf5 hdf5-serial hdf5-openmpi; do \
+                  pkg-config --exists $$p && echo $$p && break; done))
+PKGS        ?= $(hdf5_pkg) openblas yaml-0.1 libcrypto zlib
+pkg_cflags  = $(call once,pkg_cflags,$(shell pkg-config --cflags $(PKGS)))
+pkg_libs    = $(call once,pkg_libs,$(shell pkg-config --libs $(PKGS)))
+cunit_flags = $(call once,cunit_flags,$(shell pkg-config --cflags cunit))
+cunit_libs  = $(call once,cunit_libs,$(shell pkg-config --libs cunit))
+# gcc prefers 256-bit vectors on AVX-512 machines; the flag says nothing to other x86 machines.
+vector_flag = $(call once,vector_flag,$(shell $(CC) -mprefer-vector-width=512 -E -x c /dev/null \
+                  >/dev/null 2>&1 && echo -mprefer-vector-width=512))
+source_version = $(call once,source_version,$(VERSION)$(shell git describe --always --dirty \
+                     --exclude='*' 2>/dev/null | sed 's/^/+/'))
+
+WARN    := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes
+compile  = $(CC) $(WARN) -Iinclude $(CPPFLAGS) $(pkg_cflags) $(CFLAGS)
+link     = $(CC) $(CFLAGS) $(LDFLAGS)
+libs     = $(LDLIBS) $(pkg_libs) -lm
+
+# Open MPI refuses to run as root unless told otherwise; in a container root is the normal user. More ranks than
+# cores are normal here too, so waiting ranks yield. One BLAS thread: another count gives other bytes.
+ifeq ($(shell id -u),0)
+export OMPI_ALLOW_RUN_AS_ROOT := 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM := 1
+endif
+export OMPI_MCA_mpi_yield_when_idle ?= 1
+export OPENBLAS_NUM_THREADS := 1
+
+src     := $(filter-out src/app/main.c,$(wildcard src/*/*.c))
+objects := $(src:%.c=$(BUILD)/%.o)
+lib     := $(BUILD)/libiau.a
+program := $(if $(wildcard src/app/main.c),$(BUILD)/iau)
+tests   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+scripts := $(wildcard tests/check_*.sh tests/smoke*.sh)
+headers := $(wildcard include/*/*.h)
+
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
+
+.PHONY: all deps check check-asan bench demo install clean format help FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(program) $(lib)
+
+# Objects are made again when the compiler or a flag changes.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(compile) | $(link) $(libs)' | cmp -s - $@ || echo '$(compile) | $(link) $(libs)' >$@
+$(BUILD)/version: FORCE
+	@mkdir -p $(@D)
+	@echo '$(source_version)' | cmp -s - $@ || echo '$(source_version)' >$@
+
+# Version, instruction set and compiler are compiled into one object.
+$(BUILD)/src/app/version.o: $(BUILD)/version
+$(BUILD)/src/app/version.o: private CPPFLAGS += -DIAU_VERSION='"$(source_version)"' -DIAU_ARCH='"$(ARCH)"'
+# Runs before anybody knows what the CPU can do.
+$(BUILD)/src/core/cpu.o: private ARCH := x86-64
+$(BUILD)/tests/%.o: private CPPFLAGS += -Itests $(cunit_flags)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(compile) -MMD -MP -c $< -o $@
+
+$(lib): $(objects)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(objects)
+
+$(BUILD)/iau: $(BUILD)/src/app/main.o $(lib)
+	$(call say,LINK,$@)
+	$(Q)$(link) $^ $(libs) -o $@
+
+$(tests): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/harness.o $(lib)
+	$(call say,LINK,$@)
+	$(Q)$(link) $^ $(cunit_libs) $(libs) -o $@
+
+deps: ## install the missing Debian packages, or name them for other systems
+	@jobs/install_packages.sh
+
+# `make deps check`, also with -j: nothing is compiled before the packages are there.
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+$(BUILD)/flags $(BUILD)/version: | deps
+endif
+
+check: $(program) $(tests) ## run every test on NP="1 2 3" ranks; installs nothing
+	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' NP='$(NP)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' \
+	    COMPILE='$(compile)' tests/run_tests.sh $(tests) $(scripts)
+
+# Open MPI itself leaks at exit, so leaks are not looked for.
+asan_flags = -O1 -g -march=$(ARCH) -ffp-contract=fast -fopenmp \
+             -fsanitize=address,undefined -fno-sanitize-recover=undefined
+check-asan: export ASAN_OPTIONS := detect_leaks=0
+check-asan: export UBSAN_OPTIONS := print_stacktrace=1
+check-asan: ## the same under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory check BUILD='$(BUILD_ASAN)' TEST_TIMEOUT=600 CFLAGS='$(asan_flags)'
+
+bench: all ## speed beside PyTorch; writes $(BUILD)/bench.json
+	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' PYTHON='$(PYTHON)' COMPILE='$(compile)' tests/bench/bench.sh
+
+install: all ## program and man page, into $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/iau $(DESTDIR)$(PREFIX)/bin/iau
+	$(if $(wildcard src/app/iau.1),install -D -m 644 src/app/iau.1 $(DESTDIR)$(PREFIX)/share/man/man1/iau.1)
+
+clean: ## remove what was built
+	rm -rf $(BUILD) $(BUILD_ASAN)
+
+format: ## apply .clang-format to every C file
+	clang-format -i $(wildcard src/*/*.c include/*/*.h tests/*.[ch] tests/bench/*.c)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	    printf '  make %-11s %s\n' "$$name" "$$text"; done
+
+print-%: # show a variable's value, for instance `make print-CFLAGS`
+	@echo '$* = $($*)'
+
+-include $(wildcard $(BUILD)/*/*/*.d $(BUILD)/*/*.d)

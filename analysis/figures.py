@@ -1,0 +1,216 @@
+"""Figures of a results file: training curves, accuracies, attack ROC and costs."""
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+import iau_results as res
+
+INK, MUTED, GRID = "#1d2430", "#667085", "#e4e7ec"
+plt.rcParams.update({
+    "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK,
+    "axes.labelcolor": MUTED, "axes.edgecolor": GRID, "axes.titlecolor": INK,
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": MUTED, "ytick.color": MUTED,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.frameon": False, "legend.fontsize": 8,
+    "lines.linewidth": 1.8, "figure.facecolor": "white", "svg.hashsalt": "iau", "svg.fonttype": "path",
+    "path.simplify_threshold": 0.5})
+
+
+def with_values(results, metric):
+    return [m for m in results.models if m.value(metric) is not None]
+
+
+def twins_have(results, metric):
+    """The retrained models' values of a metric."""
+    return [(m, m.value(metric)) for m in results.of_kind("retrain") if m.value(metric) is not None]
+
+
+def note(ax, text, at, **style):
+    """A small text just right of a point."""
+    ax.annotate(text, at, (5, 0), textcoords="offset points", va="center", fontsize=8, **style)
+
+
+def accuracy_panel(ax, results, part, names=True):
+    """One set's accuracy: a bar a model, and the retrained twins' as lines to be reached."""
+    metric = f"accuracy_{part}"
+    models = with_values(results, metric)
+    values = [100 * m.value(metric) for m in models]
+    rows = np.arange(len(models))[::-1]
+    ax.barh(rows, values, color=[m.color for m in models], height=0.68)
+    for twin, value in twins_have(results, metric):
+        ax.axvline(100 * value, color=twin.color, lw=1.2, ls=(0, (3, 2)), zorder=3)
+    for row, value in zip(rows, values):
+        note(ax, f"{value:.1f}", (0, row), color="white", fontweight="bold")
+    ax.set_yticks(rows, [m.name for m in models] if names else [""] * len(models), color=INK)
+    ax.set_ylim(-0.6, len(models) - 0.4)
+    ax.set_xlim(0, min(100, max(values, default=1) * 1.08))
+    ax.grid(False, axis="y")
+    ax.tick_params(length=0)
+    ax.set_title(f"{res.SETS[part].capitalize()} samples")
+    ax.set_xlabel("accuracy, %")
+
+
+def roc_panel(ax, results, attack, log=False, legend=True):
+    """The attack's ROC of every model, forgotten samples against test samples."""
+    low = 1e-4
+    diagonal = np.geomspace(low, 1, 50) if log else np.array([0, 1])
+    ax.plot(diagonal, diagonal, color=MUTED, lw=1, ls=(0, (1, 2)))
+    for model in results.models:
+        if attack not in model.roc:
+            continue
+        fpr, tpr = model.roc[attack]
+        auc = model.value(f"mia_{attack}_auc")
+        label = model.name if auc is None else f"{model.name}  {auc:.3f}"
+        style = {"drawstyle": "steps-post"} if log else {}
+        width = 2.4 if model.kind == "retrain" else 1.5
+        ax.plot(fpr, tpr, color=model.color, label=label, lw=width, **style)
+    if log:
+        ax.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1))
+    else:
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set_aspect("equal")
+    ax.set_xlabel("test samples called members (false)")
+    ax.set_ylabel("forgotten samples called members (true)")
+    if legend:
+        ax.legend(title="area under the curve", title_fontsize=8, loc="lower right",
+                  handlelength=1.2)
+
+
+def curve_panel(ax, results, columns, title, scale=1.0):
+    """Columns of /epochs against the epoch; the first column solid, the second dashed."""
+    drawn = [c for c in columns if any(c in m.epochs for m in results.models)]
+    for model in results.models:
+        for column, style in zip(drawn, ("-", (0, (4, 2)), (0, (1, 1.5)))):
+            if column not in model.epochs or model.epochs[column].ndim != 1:
+                continue
+            y = scale * model.epochs[column]
+            x = model.epochs.get("epoch", np.arange(1, len(y) + 1))
+            label = model.name if column == drawn[0] else None
+            marker = {"marker": "o", "ms": 3} if len(y) < 3 else {}
+            ax.plot(x[:len(y)], y, ls=style, color=model.color, label=label, **marker)
+    ax.set_title(title)
+    ax.set_xlabel("epoch")
+    ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
+    return drawn
+
+
+def cost_panel(ax, results, name, title, show):
+    """One cost, a bar a model, with its value."""
+    models = [m for m in results.models if m.cost.get(name, 0) > 0]
+    values = [m.cost[name] for m in models]
+    rows = np.arange(len(models))[::-1]
+    ax.barh(rows, values, color=[m.color for m in models], height=0.68)
+    ax.set_xlim(0, max(values, default=1) * 1.3)
+    ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=4))
+    ax.xaxis.set_major_formatter(lambda x, _: show(x) if x else "0")
+    for row, model, value in zip(rows, models, values):
+        speed_up = results.speed_up(model) if name == "seconds_total" else None
+        label = show(value) + (f"  ({speed_up:,.0f}x faster)" if speed_up and speed_up >= 2 else "")
+        note(ax, label, (value, row), color=INK)
+    ax.set_yticks(rows, [m.name for m in models], color=INK)
+    ax.set_ylim(-0.6, max(len(models), 1) - 0.4)
+    ax.grid(False, axis="y")
+    ax.tick_params(length=0)
+    ax.set_title(title)
+
+
+def new_figure(n_row, n_column, height):
+    """A figure of the page's width, and its axes as a matrix."""
+    return plt.subplots(n_row, n_column, figsize=(11, height), squeeze=False, layout="constrained")
+
+
+def accuracies(results):
+    parts = [p for p in res.SETS if with_values(results, f"accuracy_{p}")]
+    if not parts:
+        return None
+    height = 1.1 + 0.3 * max(len(with_values(results, f"accuracy_{p}")) for p in parts)
+    fig, axes = new_figure(1, len(parts), height)
+    for i, (ax, part) in enumerate(zip(axes[0], parts)):
+        accuracy_panel(ax, results, part, names=i == 0)
+    return fig
+
+
+def roc(results, attack):
+    fig, axes = new_figure(1, 2, 5)
+    roc_panel(axes[0, 0], results, attack)
+    roc_panel(axes[0, 1], results, attack, log=True, legend=False)
+    axes[0, 0].set_title(f"Attack by {attack.replace('_', ' ')}")
+    axes[0, 1].set_title("The same where few false alarms are allowed")
+    return fig
+
+
+def training(results):
+    """Losses and accuracies of all models that were trained; None where no epochs are recorded."""
+    if not any(m.epochs for m in results.models):
+        return None
+    fig, axes = new_figure(1, 2, 3.7)
+    panels = ((["loss_train", "loss_valid"], "Loss", 1),
+              (["accuracy_valid", "accuracy_test"], "Accuracy, %", 100))
+    for ax, (names, title, scale) in zip(axes[0], panels):
+        drawn = curve_panel(ax, results, names, title, scale)
+        words = [f"{c.split('_')[1]} {style}" for c, style in zip(drawn, ("solid", "dashed"))]
+        ax.set_title(f"{title}  ({', '.join(words)})" if words else title)
+        if drawn:
+            ax.legend(loc="best")
+    return fig
+
+
+def columns(results, group):
+    """Names of numeric columns of /epochs or /steps in any model, without the axis."""
+    names = dict.fromkeys(c for m in results.models for c, v in getattr(m, group).items()
+                          if v.ndim == 1 and v.dtype.kind in "iuf")
+    return [c for c in names if c not in ("epoch", "step")]
+
+
+def all_columns(results):
+    """Small multiples of every other column of /epochs."""
+    known = {"loss_train", "loss_valid", "accuracy_valid", "accuracy_test"}
+    names = [c for c in columns(results, "epochs") if c not in known]
+    if not names:
+        return None
+    n_row = (len(names) + 3) // 4
+    fig, axes = new_figure(n_row, 4, 2.2 * n_row)
+    for ax in axes.flat[len(names):]:
+        ax.set_visible(False)
+    for ax, name in zip(axes.flat, names):
+        curve_panel(ax, results, [name], name.replace("_", " "))
+    return fig
+
+
+def costs(results):
+    panels = [(c, t, s) for c, t, s in (("seconds_total", "Time to make the model", res.seconds),
+                                        ("gradients", "Gradients computed", res.number),
+                                        ("payload_bytes", "Bytes reduced", res.size))
+              if any(m.cost.get(c, 0) > 0 for m in results.models)]
+    if not panels:
+        return None
+    fig, axes = new_figure(1, len(panels), 1.0 + 0.3 * len(results.models))
+    for ax, (name, title, show) in zip(axes[0], panels):
+        cost_panel(ax, results, name, title, show)
+    return fig
+
+
+def summary(results):
+    """The one picture of a run: accuracies, attack, training, cost in 1200 x 500 pixels."""
+    fig = plt.figure(figsize=(12, 5), dpi=100, layout="constrained")
+    grid = fig.add_gridspec(2, 3, width_ratios=(1.15, 1, 1.15))
+    first = [p for p in ("forget", "test") if with_values(results, f"accuracy_{p}")]
+    for i, part in enumerate(first):
+        accuracy_panel(fig.add_subplot(grid[i, 0]), results, part)
+    attacks = list(dict.fromkeys(a for m in results.models for a in m.roc))
+    if attacks:
+        ax = fig.add_subplot(grid[:, 1])
+        attack = "confidence" if "confidence" in attacks else attacks[0]
+        roc_panel(ax, results, attack)
+        ax.set_title(f"Membership attack by {attack.replace('_', ' ')}")
+    ax = fig.add_subplot(grid[0, 2])
+    if not curve_panel(ax, results, ["accuracy_valid"], "Training: validation accuracy, %", 100):
+        curve_panel(ax, results, ["loss_train"], "Training: loss")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="lower right")
+    ax = fig.add_subplot(grid[1, 2])
+    cost_panel(ax, results, "seconds_total", "Time to make the model", res.seconds)
+    return fig

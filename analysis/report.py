@@ -1,0 +1,351 @@
+#!/usr/bin/env python3
+"""Write the report of a results file: one HTML page, figures inside, or a summary picture.
+
+usage: report.py RESULTS.h5 -o REPORT.html
+       report.py RESULTS.h5 --picture SUMMARY.png
+"""
+import argparse
+import base64
+import html
+import io
+
+import iau_results as res
+
+try:
+    import figures
+except ImportError as error:
+    package = f"python3-{error.name}"
+    raise SystemExit(f"report.py: error: {error.name} is missing (Debian: {package})") from None
+
+STYLE = """
+:root { --ink: #1d2430; --muted: #667085; --line: #e4e7ec; --soft: #f7f8fa; --good: #0a8f6c;
+  --accent: #2f6fd0; }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--soft); color: var(--ink);
+  font: 15px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
+h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -.01em; }
+h2 { font-size: 19px; margin: 0 0 4px; }
+h3 { font-size: 15px; margin: 20px 0 4px; }
+p { margin: 6px 0 12px; max-width: 82ch; }
+.lead { color: var(--muted); margin-bottom: 22px; }
+section, .tile { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
+section { padding: 22px 24px; margin: 18px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 14px; }
+.tile { padding: 14px 18px; }
+.tile .what { color: var(--muted); font-size: 13px; }
+.tile .value { font-size: 28px; font-weight: 650; letter-spacing: -.02em; line-height: 1.25; }
+.tile .note { font-size: 13px; color: var(--muted); }
+.note { color: var(--muted); font-size: 13.5px; }
+img { width: 100%; height: auto; display: block; margin: 10px 0; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; width: 100%;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th { color: var(--muted); font-weight: 600; }
+th:first-child, td:first-child, td.text, th.text { text-align: left; }
+th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
+td.target { color: var(--good); font-weight: 600; }
+td small { color: var(--muted); display: block; font-size: 11px; line-height: 1.2; }
+.swatch { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 6px; }
+pre { background: var(--soft); border: 1px solid var(--line); border-radius: 8px;
+  padding: 12px 14px; overflow-x: auto; font-size: 12.5px; }
+code, .mono { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 12.5px; }
+td.mono { white-space: normal; overflow-wrap: anywhere; }
+details { margin-top: 10px; } summary { cursor: pointer; color: var(--accent); }
+@media print { body { background: #fff; } section { break-inside: avoid; } }
+"""
+
+COST_WORDS = {"forwards": "forward passes", "gradients": "gradients",
+              "hvps": "Hessian-vector products", "payload_bytes": "bytes reduced",
+              "seconds_total": "seconds"}
+esc = html.escape
+
+
+def picture(figure, alt):
+    """A figure as SVG inside the page, and out of matplotlib's memory."""
+    out = io.BytesIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    figures.plt.close(figure)
+    data = base64.b64encode(out.getvalue()).decode()
+    return f'<img alt="{esc(alt)}" src="data:image/svg+xml;base64,{data}">'
+
+
+def section(title, *parts):
+    return f"<section><h2>{esc(title)}</h2>{''.join(p for p in parts if p)}</section>"
+
+
+def words(name):
+    return esc(name.replace("_", " "))
+
+
+def text_cell(value, style=""):
+    return f'<td class="text {style}">{esc(str(value))}</td>'
+
+
+def swatch(model):
+    return f'<span class="swatch" style="background:{model.color}"></span>{esc(model.name)}'
+
+
+def table(titles, rows):
+    """`titles` and cells are HTML already; a cell may bring its own <td>."""
+    head = "".join(f"<th>{t}</th>" for t in titles)
+    lines = ["".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return (f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>")
+
+
+def percent(value):
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def main_method(results):
+    """The method the summary speaks of: the first one with metrics."""
+    return next((m for m in results.of_kind("method") if m.metrics), None)
+
+
+def references(results, model, metric):
+    """What the model's origin and its retrained twin get, where known: [(word, value)]."""
+    pairs = (("before", results.origin_of(model)), ("retrained", results.retrain_of(model)))
+    return [(word, m.value(metric)) for word, m in pairs if m and m.value(metric) is not None]
+
+
+def accuracy_sentence(results, model, part, what):
+    metric = f"accuracy_{part}"
+    value = model.value(metric)
+    if value is None:
+        return ""
+    known = references(results, model, metric)
+    text = f"Accuracy on {what} is <b>{percent(value)}</b>"
+    if known:
+        text += " (" + ", ".join(f"{word}: {percent(v)}" for word, v in known) + ")"
+    if "retrained" in dict(known):
+        gap = 100 * (value - dict(known)["retrained"])
+        side = "above" if gap > 0 else "below"
+        off = f"{abs(gap):.1f} points {side} retraining"
+        text += ", " + (off if abs(gap) >= 0.05 else "as retrained")
+    return text + "."
+
+
+def sentences(results, model):
+    """The outcome of one method in plain words."""
+    said = [accuracy_sentence(results, model, "forget", "the forgotten samples"),
+            accuracy_sentence(results, model, "test", "test samples never seen in training")]
+    auc, twin = model.value(res.ATTACK_AUC), results.retrain_of(model)
+    speed_up = results.speed_up(model)
+    if auc is not None:
+        known = references(results, model, res.ATTACK_AUC)
+        others = "".join(f", {word} {value:.3f}" for word, value in known)
+        said.append("An attacker who looks at the model's confidence tells forgotten from unseen "
+                    f"samples with AUC <b>{auc:.3f}</b> (0.5 is guessing{others}).")
+    if speed_up:
+        own, other = (res.seconds(m.cost["seconds_total"]) for m in (model, twin))
+        ratio = f": {speed_up:,.0f} times faster" if speed_up >= 2 else ""
+        said.append(f"It took <b>{own}</b>, where retraining took {other}{ratio}.")
+    return [s for s in said if s]
+
+
+def tile(what, value, note):
+    return (f'<div class="tile"><div class="what">{esc(what)}</div>'
+            f'<div class="value">{esc(value)}</div><div class="note">{esc(note)}</div></div>')
+
+
+def tiles(results, model):
+    def compared(metric, show):
+        return " · ".join(f"{word} {show(v)}" for word, v in references(results, model, metric))
+
+    parts = []
+    for part in "forget", "test":
+        if model.value(f"accuracy_{part}") is not None:
+            name = f"accuracy_{part}"
+            parts.append(tile(f"Accuracy, {res.SETS[part]} samples", percent(model.value(name)),
+                              compared(name, percent)))
+    if model.value(res.ATTACK_AUC) is not None:
+        show = "{:.3f}".format
+        parts.append(tile("Attack AUC, ideal as retrained", show(model.value(res.ATTACK_AUC)),
+                          compared(res.ATTACK_AUC, show)))
+    if results.speed_up(model):
+        parts.append(tile("Time", res.seconds(model.cost["seconds_total"]),
+                          f"{results.speed_up(model):,.0f}x faster than retraining"))
+    return f'<h3>{swatch(model)}</h3><div class="tiles">{"".join(parts)}</div>'
+
+
+def summary_part(results):
+    method = main_method(results)
+    if not method:
+        return section("Summary", "<p>The file holds no unlearned model with metrics.</p>")
+    items = "".join(f"<h3>{swatch(m)}</h3><p>{' '.join(sentences(results, m))}</p>"
+                    for m in results.of_kind("method") if m.metrics)
+    return tiles(results, method) + section(
+        "In plain words", items,
+        '<p class="note">The retrained model, trained afresh without the forgotten samples, is '
+        "what a perfect method would give: closer to it is better, not higher or lower.</p>")
+
+
+def folded(title, body):
+    return f"<details><summary>{esc(title)}</summary>{body}</details>"
+
+
+def roc_part(results):
+    attacks = list(dict.fromkeys(a for m in results.models for a in m.roc))
+    attacks.sort(key=lambda a: a != "confidence")
+    if not attacks:
+        return ""
+    first, *others = [picture(figures.roc(results, a), f"ROC of the {a} attack") for a in attacks]
+    names = ", ".join(attacks[1:]).replace("_", " ")
+    more = folded(f"The other attacks: {names}", "".join(others)) if others else ""
+    return section("Membership attack", "<p>Forgotten samples against test samples: the dotted "
+                   "line is guessing. After good unlearning the curve lies on that of the retrained "
+                   "model.</p>",
+                   first, more)
+
+
+def accuracy_part(results):
+    figure = figures.accuracies(results)
+    if not figure:
+        return ""
+    return section("Accuracy before, after, and retrained", "<p>Dashed: the retrained model. The "
+                   "forgotten samples should end up there, and so should the others.</p>",
+                   picture(figure, "Accuracies"))
+
+
+def training_part(results):
+    figure, others = figures.training(results), figures.all_columns(results)
+    if not figure:
+        return ""
+    more = folded("All other columns", picture(others, "Other columns")) if others else ""
+    return section("Training", picture(figure, "Training curves"), more)
+
+
+def steps_part(results):
+    models = [m for m in results.models if m.steps]
+    names = figures.columns(results, "steps")
+    if not models or not names:
+        return ""
+    rows = []
+    for model in models:
+        columns = {c: v for c, v in model.steps.items() if v.ndim == 1}
+
+        def cell(column, i):
+            return res.number(float(columns[column][i])) if i < len(columns.get(column, ())) else ""
+
+        for i in range(max(map(len, columns.values()), default=0)):
+            step = cell("step", i) or str(i + 1)
+            rows.append([swatch(model), step] + [cell(name, i) for name in names])
+    return section("Unlearning steps", "<p>Norms and cosine of the gradients over retained and "
+                   "forgotten samples, the distance the parameters moved, and losses, at each step.</p>",
+                   table(["model", "step"] + [words(c) for c in names], rows))
+
+
+def cost_part(results):
+    models = [m for m in results.models if m.cost]
+    if not models:
+        return ""
+    names = list(dict.fromkeys(c for m in models for c in m.cost))
+    main = [c for c in COST_WORDS if c in names]
+    phases = [c for c in names if c.startswith("seconds_") and c.endswith("_mean")]
+    rest = [c for c in names if c not in main and not c.startswith("seconds_")]
+    titles = ["model"] + [COST_WORDS[c] for c in main] + ["speed-up"] + [words(c) for c in rest]
+    rows = []
+    for m in models:
+        cells = [res.cost(m, c) for c in main]
+        speed_up = results.speed_up(m)
+        rows.append([swatch(m)] + cells + [f"{speed_up:,.1f}x" if speed_up else ""] +
+                    [res.cost(m, c) for c in rest])
+    figure = figures.costs(results)
+    return section("Costs", picture(figure, "Costs of each model") if figure else "",
+                   table(titles, rows), phase_table(models, phases))
+
+
+def phase_table(models, phases):
+    if not phases:
+        return ""
+
+    def cell(model, phase):
+        base = phase[:-len("_mean")]
+        if phase not in model.cost:
+            return ""
+        spread = [model.cost.get(f"{base}_{end}") for end in ("min", "max")]
+        small = f"<small>{spread[0]:.3g} to {spread[1]:.3g}</small>" if None not in spread else ""
+        return f"{model.cost[phase]:.3g}{small}"
+
+    titles = ["model"] + [words(p[len("seconds_"):-len("_mean")]) for p in phases]
+    return "<h3>Seconds by phase: mean over ranks, least to most below</h3>" + table(
+        titles, [[swatch(m)] + [cell(m, p) for p in phases] for m in models])
+
+
+def metric_cell(results, model, name):
+    value = model.value(name)
+    if value is None:
+        return ""
+    if model.kind == "retrain":
+        return f'<td class="target">{res.number(value)}</td>'
+    twin = results.retrain_of(model)
+    target = twin.value(name) if twin else None
+    if target is None or model.kind != "method":
+        return res.number(value)
+    return f"{res.number(value)}<small>{value - target:+.4f}</small>"
+
+
+def metrics_part(results):
+    names = results.metric_names()
+    if not names:
+        return ""
+    models = [m for m in results.models if m.metrics]
+    rows = []
+    for name in names:
+        about = results.metric_about(name)
+        direction = f"{res.ARROWS.get(about.direction, '')} {about.direction}"
+        cells = [f"<code>{esc(name)}</code>", text_cell(direction), esc(res.ideal(about)),
+                 text_cell(about.unit)]
+        rows.append(cells + [metric_cell(results, m, name) for m in models])
+    return section("All metrics", "<p>Each with the direction that is good and its ideal. Green: "
+                   "the retrained model; small figures: the difference from it.</p>",
+                   table(["metric", "good is", "ideal", "unit"] + list(map(swatch, models)), rows))
+
+
+def provenance_part(results):
+    short = {k: v for k, v in results.provenance.items() if "\n" not in str(v)}
+    long = {k: v for k, v in results.provenance.items() if "\n" in str(v)}
+    facts = table(["what", ""], [[words(k), text_cell(v, "mono")] for k, v in short.items()])
+    about = [m.about for m in results.models]
+    keys = list(dict.fromkeys(k for a in about for k, v in a.items() if "\n" not in str(v)))
+    rows = [[swatch(m)] + [text_cell(m.about.get(k, ""), "mono") for k in keys]
+            for m in results.models]
+    models = "<h3>Models</h3>" + table(["model"] + [words(k) for k in keys], rows) if keys else ""
+    texts = "".join(f"<h3>{words(k)}</h3><pre>{esc(str(v))}</pre>" for k, v in long.items())
+    return section("Where these numbers come from", facts if short else "", models, texts)
+
+
+def page(results):
+    title = f'<h1>Unlearning report</h1><p class="lead">{esc(results.path)}</p>'
+    body = "".join(part(results) for part in (
+        summary_part, accuracy_part, roc_part, training_part, steps_part, cost_part, metrics_part,
+        provenance_part))
+    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+            "<title>Unlearning report</title>"
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<style>{STYLE}</style></head><body><main>{title}{body}</main></body></html>\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Write the report of a results file.")
+    parser.add_argument("results", help="results.h5 of iau")
+    parser.add_argument("-o", "--out", help="HTML file to write")
+    parser.add_argument("--picture", help="PNG file to write: the summary picture")
+    args = parser.parse_args()
+    if not args.out and not args.picture:
+        parser.error("nothing to do: give -o REPORT.html or --picture SUMMARY.png")
+    results = res.read(args.results)
+    if args.picture:
+        out = io.BytesIO()
+        figures.summary(results).savefig(out, format="png")
+        res.write_whole(args.picture, out.getvalue())
+    if args.out:
+        res.write_whole(args.out, page(results).encode())
+
+
+if __name__ == "__main__":
+    res.run(main)

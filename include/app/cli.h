@@ -1,0 +1,52 @@
+/* The command line: which command, its arguments and flags, and the overrides of settings. */
+#ifndef IAU_APP_CLI_H
+#define IAU_APP_CLI_H
+
+#include <stdint.h>
+
+enum command {
+    COMMAND_NONE, /* `iau --help`, `iau --version` */
+    COMMAND_IMPORT,
+    COMMAND_TRAIN,
+    COMMAND_UNLEARN,
+    COMMAND_EVALUATE,
+    COMMAND_RUN,
+    COMMAND_INSPECT,
+    N_COMMAND
+};
+
+/* Texts are borrowed from argv. */
+struct cli {
+    enum command command;
+    int help, version;  /* print that and stop; nothing else is checked then */
+    int quiet, verbose; /* not both */
+    int force;   /* import, train, unlearn, evaluate, run: replace outputs that are in the way */
+    int dry_run; /* train, unlearn, evaluate, run: check and print the plan */
+    const char *config; /* train, unlearn, evaluate, run: the YAML file */
+    int n_override;
+    const char **override; /* owned array; "--section.key=value", as config_parse takes them */
+    const char *format;    /* import; one of data.source.format's */
+    int n_source;
+    const char **source; /* owned array; import, at least one */
+    const char *out;     /* import; the dataset file */
+    const char *name;    /* import; the data set's name, or NULL */
+    int has_shuffle;     /* import */
+    int64_t shuffle;     /* its seed, in [0, 2^32) */
+    const char *file;    /* inspect */
+    int digest;          /* inspect: print the digest alone */
+};
+
+/** Local. Read the command line; `cli` is empty on error.
+ *  @return IAU_OK, IAU_ERR_USAGE (one line that says where to find help) or IAU_ERR_MEM */
+int cli_parse(struct cli *cli, int argc, char *const *argv);
+/** Local. Release; fine on an empty `cli`. */
+void cli_free(struct cli *cli);
+/** Local. What `iau COMMAND --help` prints; COMMAND_NONE: `iau --help`. The caller frees; NULL when
+ * memory is short. */
+char *cli_help(enum command command);
+/** Local. Print that on stdout. */
+void cli_print_help(enum command command);
+/** Local. A command's name, "" for COMMAND_NONE. */
+const char *cli_command_name(enum command command);
+
+#endif

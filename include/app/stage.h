@@ -1,0 +1,45 @@
+/* A stage makes one model file: an origin, its retrained twin, or a method's result. */
+#ifndef IAU_APP_STAGE_H
+#define IAU_APP_STAGE_H
+
+#include "app/job.h"
+#include "io/record.h"
+#include "train/trainer.h"
+
+enum stage_kind { STAGE_ORIGIN, STAGE_RETRAIN, STAGE_METHOD };
+
+struct stage {
+    enum stage_kind kind;
+    int index;           /* of the origin, or of the method */
+    int origin;          /* index of the origin it belongs to */
+    char *name;          /* owned */
+    char *path, *restart_path, *origin_path; /* owned */
+};
+
+struct stage_list {
+    int n;
+    struct stage *stage; /* owned: origins, then twins, then methods */
+};
+
+enum stage_state { STAGE_MISSING, STAGE_DONE, STAGE_RESUMABLE };
+
+/** Local. All stages of a config. @return IAU_OK or IAU_ERR_MEM */
+int stage_list_init(struct stage_list *l, const struct job *job);
+void stage_list_free(struct stage_list *l);
+const char *stage_kind_name(enum stage_kind k);
+/** Local. The training settings a stage runs with. */
+const struct train_opts *stage_train_opts(const struct job *job, const struct stage *s);
+/** Local. The training set of a stage: D, or D_r where it retrains. */
+const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
+/** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
+int stage_trains(const struct job *job, const struct stage *s);
+/** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them, unless --force,
+ *  which counts both as missing. @param settings  from stage_settings */
+int stage_find(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state);
+/** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a method. The caller
+ *  frees *settings. */
+int stage_settings(const struct job *job, const struct stage *s, char **settings);
+/** Collective. Make the file unless it is there. */
+int stage_run(struct job *job, const struct stage *s);
+
+#endif

@@ -1,0 +1,88 @@
+/* What the convolution files share: register tiles of products on vectors, and sums over the lanes of vectors.
+ * Private to src/kernel/conv*.c. Everything here is local and allocates nothing. */
+#ifndef IAU_KERNEL_CONV_TILE_H
+#define IAU_KERNEL_CONV_TILE_H
+
+#include <stdint.h>
+
+#include "kernel/conv.h"
+#include "kernel/lanes.h"
+
+enum {
+    CONV_PAIR_MAX = 2,
+    CONV_TILE_M_MAX = 8,
+#if IAU_VECTOR_WIDTH == 16
+    CONV_TILE_T_MAX = 7, /* 32 registers: 24 sums and what they are made of */
+    CONV_OUTER_O_MAX = 6,
+    CONV_OUTER_C_MAX = 6,
+    CONV_OUTER_MAX = 24
+#else
+    CONV_TILE_T_MAX = 3, /* 16 registers */
+    CONV_OUTER_O_MAX = 3,
+    CONV_OUTER_C_MAX = 4,
+    CONV_OUTER_MAX = 12
+#endif
+};
+
+/* How `n` things are cut into equal pieces of at most `max`, the last one possibly smaller. */
+struct conv_cut {
+    int n, size, count;
+};
+
+struct conv_cut conv_cut_even(int n, int max);
+static inline int conv_cut_length(const struct conv_cut *c, int i)
+{
+    int rest = c->n - i * c->size;
+    return rest < c->size ? rest : c->size;
+}
+
+/** Rows of a dot tile of `n_t` columns that fit the registers. */
+int conv_tile_m_max(int n_t);
+
+/* out[m * out_m + t] = SUM_i w[(i * n_m + m) * w_step] v[off[i] + t], in this order of i. */
+struct conv_dot {
+    int n;             /* terms */
+    const int32_t *off; /* in vectors */
+    const vecf *v;
+    const float *w;
+    vecf *out;
+    int64_t out_m;
+};
+/** A tile of n_m x n_t sums, n_m <= conv_tile_m_max(n_t). @param w_step 1 or 8 */
+void conv_tile_dot(int w_step, int n_m, int n_t, const struct conv_dot *a);
+
+/* acc[o * acc_o + c * acc_c] (+)= SUM_row SUM_i d[o * d_o + row * d_row + i] u[c * u_c + row * u_row + i] */
+struct conv_outer {
+    int n_row, n;
+    const vecf *d, *u;
+    int64_t d_o, d_row, u_c, u_row;
+    vecf *acc;
+    int64_t acc_o, acc_c;
+    int add; /* to what acc holds, or start from 0 */
+};
+/** A tile of n_o x n_c sums, as conv_outer_cut cuts them. */
+void conv_tile_outer(int n_o, int n_c, const struct conv_outer *a);
+/** How outputs and inputs are cut for conv_tile_outer. */
+void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *in);
+
+/** sum[i] = sum of the lanes of v[i], n rounded up to whole vectors: v and sum must reach that far. */
+void conv_sum_lanes(int64_t n, const vecf *v, float *sum);
+
+/* The 5 x 5 stride-1 case by transforms along rows (conv_rows.c), and every other (conv_direct.c). */
+int conv_rows_applies(const struct conv_shape *s);
+int64_t conv_rows_scratch_floats(const struct conv_shape *s);
+void conv_rows_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
+                       const float *bias, float *out, float *scratch);
+void conv_rows_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
+                          const float *const w[], float *din, float *scratch);
+void conv_rows_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                           const float *const dout[], float *dw, float *dbias, float *scratch);
+int64_t conv_direct_scratch_floats(const struct conv_shape *s);
+void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
+                         const float *bias, float *out, float *scratch);
+void conv_direct_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
+                            const float *const w[], float *din, float *scratch);
+void conv_direct_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                             const float *const dout[], float *dw, float *dbias, float *scratch);
+
+#endif

@@ -1,0 +1,67 @@
+/* A classifier: a list of layers over one flat parameter vector, and the passes over one unit of samples. The loss is the
+ * softmax cross-entropy. Everything here is local and knows nothing of ranks. */
+#ifndef IAU_NN_MODEL_H
+#define IAU_NN_MODEL_H
+
+#include <stdint.h>
+
+#include "nn/layer.h"
+#include "nn/opts.h"
+
+enum { MODEL_MAX_LAYERS = 64, UNIT_MAX_LANES = 64 };
+
+struct model {
+    struct shape in; /* as the first layer sees it, padding included */
+    int n_class;
+    int n_layer;
+    struct layer layer[MODEL_MAX_LAYERS];
+    int64_t n_param;  /* floats in the flat vector */
+    int n_tensor;     /* over all layers */
+    const struct tensor *tensor[MODEL_MAX_LAYERS * LAYER_MAX_TENSORS]; /* views into the layers, in vector order */
+};
+
+enum unit_passes { UNIT_FORWARD, UNIT_GRADIENT, UNIT_TANGENT }; /* each includes those before it */
+
+/* One unit of samples on its way through the model: everything that the passes store. */
+struct unit {
+    int lanes;                      /* a multiple of 16 */
+    int n;                          /* samples; lanes beyond carry weight 0 and a copy of a sample */
+    int32_t label[UNIT_MAX_LANES];
+    float weight[UNIT_MAX_LANES];   /* 1 or 0 */
+    float loss[UNIT_MAX_LANES];     /* by model_forward */
+    struct node node[MODEL_MAX_LAYERS + 1];
+    float *p;       /* [n_class][lanes] probabilities, by model_forward */
+    float *scratch;
+    float *block;   /* owned; all arrays above live in it */
+};
+
+/** Build the model named in `opts` for samples of shape `in` (as stored). The model must not move in memory
+ *  afterwards: `tensor` points into it. @return IAU_OK or IAU_ERR_CONFIG with the layer that does not fit */
+int model_build(struct model *m, const struct model_opts *opts, struct shape in, int n_class);
+/** PyTorch's default initialisation: weights and biases uniform in +-1/sqrt(fan_in); numbers keyed by
+ *  (seed, tensor, index). params [n_param]. */
+void model_init_params(const struct model *m, uint64_t seed, float *params);
+/** The tensor that position i of the flat vector belongs to. */
+const struct tensor *model_tensor_at(const struct model *m, int64_t i);
+
+/** Bytes of a unit's arrays. */
+int64_t unit_bytes(const struct model *m, int lanes, enum unit_passes passes);
+/** Allocate a unit. @return IAU_OK or IAU_ERR_MEM */
+int unit_init(struct unit *u, const struct model *m, int lanes, enum unit_passes passes);
+/** Release; fine on a zeroed unit. */
+void unit_free(struct unit *u);
+
+/** Probabilities and per-lane losses at w, from u->node[0].a and labels. */
+void model_forward(const struct model *m, const float *w, struct unit *u);
+/** dw [n_param] = gradient of SUM over samples of the loss; after model_forward at the same w. */
+void model_backward(const struct model *m, const float *w, struct unit *u, float *dw);
+/** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter 1994); after
+ *  model_backward at the same w. */
+void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u, float *rdw);
+
+/** Sum of the losses of the unit's samples, in lane order, in double. */
+double unit_loss(const struct unit *u);
+/** Number of samples whose label has the largest probability; the first of equals counts as the prediction. */
+int64_t unit_correct(const struct model *m, const struct unit *u);
+
+#endif

@@ -1,0 +1,46 @@
+/* The one door to MPI: start and stop, agreement on errors, exact sums, and copies between ranks. */
+#ifndef IAU_PAR_COMM_H
+#define IAU_PAR_COMM_H
+
+#include <mpi.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct comm {
+    MPI_Comm mpi; /* owned; a duplicate of the world, or MPI_COMM_NULL when empty */
+    int rank, size;
+};
+
+/** Collective over the world. MPI_Init (funneled threads) and a communicator of our own. */
+int comm_start(struct comm *c, int *argc, char ***argv);
+/** Collective. Release the communicator and MPI_Finalize. */
+void comm_stop(struct comm *c);
+/** Collective. Turn per-rank codes into one code known to every rank: IAU_OK only if all pass IAU_OK, else
+ *  the highest code passed; the lowest rank that raised it prints its message, the others forget theirs. */
+int comm_agree(const struct comm *c, int rc);
+/** Collective. The same without printing: the message stays pending on the rank that raised it; on the others
+ *  it is replaced by a copy of it, so that each may show or test it. */
+int comm_agree_quiet(const struct comm *c, int rc);
+/** Collective. x[0..n) becomes its sum over ranks, in place, on every rank. Same bits in any order. */
+void comm_sum_i64(const struct comm *c, int64_t *x, int64_t n);
+/** Collective. Element-wise minimum or maximum over ranks, in place. */
+void comm_min_i64(const struct comm *c, int64_t *x, int64_t n);
+void comm_max_i64(const struct comm *c, int64_t *x, int64_t n);
+/** Collective. Copy n bytes from rank `root` to all; any n. */
+void comm_bcast(const struct comm *c, void *p, int64_t n_bytes, int root);
+/** Collective. Rank 0 receives every rank's `n_local` items of `size` bytes in rank order.
+ *  @param out  on rank 0 room for the sum of n_local items; ignored elsewhere */
+void comm_gather(const struct comm *c, const void *in, int64_t n_local, size_t size, void *out);
+/** Collective. Minimum, mean and maximum of a value over ranks, on every rank. */
+void comm_min_mean_max(const struct comm *c, double x, double out[3]);
+/** Collective. Wait for all. */
+void comm_barrier(const struct comm *c);
+/** Collective. Check that `value` is the same on every rank, else IAU_ERR_REPLICA naming the ranks that differ
+ *  from rank 0. @param what  what the value stands for, with the step, for the message */
+int comm_check_equal(const struct comm *c, uint64_t value, const char *what);
+/** Local. This host's name, in buf. @return buf */
+const char *comm_host(char *buf, size_t size);
+/** Local. The MPI library's name and version on one line. */
+const char *comm_library(void);
+
+#endif

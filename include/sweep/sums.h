@@ -1,0 +1,48 @@
+/* Sums over samples in the making: per-thread fixed-point accumulators, one reduction over threads and ranks, and the same
+ * bytes whatever their number. A sum may have several segments (gradients over two sets), which then share that reduction. */
+#ifndef IAU_SWEEP_SUMS_H
+#define IAU_SWEEP_SUMS_H
+
+#include <stdint.h>
+
+enum { SUMS_MAX_SEGMENTS = 4, SUMS_MAX_VALUES = 16 };
+
+struct segment {
+    int64_t begin;     /* of its vector in an accumulator; its values follow */
+    int64_t n_vector;  /* floats a unit adds, such as n_param; may be 0 */
+    int n_value;       /* doubles a unit adds, such as loss and hits */
+    int64_t n_samples; /* global, over which the sum runs: fixes the scale */
+    double scale;
+};
+
+struct sums {
+    int n_segment;
+    struct segment segment[SUMS_MAX_SEGMENTS];
+    int n_thread;
+    int64_t length;     /* of one accumulator: segments, then a count of bad addends, then a stop flag */
+    int64_t *acc;       /* owned, [n_thread][length]; the first holds the result after the reduction */
+    int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or INT64_MAX */
+};
+
+/** Local. Room for segments of the given lengths. @return IAU_OK or IAU_ERR_MEM */
+int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_value, int n_thread);
+void sums_free(struct sums *s);
+/** Local. Zero everything and fix the scales for sums over n_samples[segment] >= 1 samples. */
+void sums_begin(struct sums *s, const int64_t *n_samples);
+/** Local. Add a unit's vector (NULL if n_vector is 0) and values to a thread's accumulator. */
+void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value);
+/** Local, after the reduction: mean over the segment's samples as float, sum as double, a value's sum. */
+void sums_mean(const struct sums *s, int segment, float *out);
+void sums_total(const struct sums *s, int segment, double *out);
+double sums_value(const struct sums *s, int segment, int i);
+/** Local. Places of the count of bad addends and of the stop flag in an accumulator. */
+static inline int64_t *sums_bad(struct sums *s, int thread)
+{
+    return s->acc + thread * s->length + s->length - 2;
+}
+static inline int64_t *sums_stop(struct sums *s, int thread)
+{
+    return s->acc + thread * s->length + s->length - 1;
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* Settings of training: `train.*`. */
+#ifndef IAU_TRAIN_OPTS_H
+#define IAU_TRAIN_OPTS_H
+
+#include <stdint.h>
+
+enum optimizer_name { OPTIMIZER_ADAM, OPTIMIZER_SGD };
+enum schedule_name { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE };
+enum restriction_norm { RESTRICTION_PER_TENSOR, RESTRICTION_GLOBAL };
+
+struct optimizer_opts {
+    enum optimizer_name name;
+    double lr;
+    double momentum;              /* sgd */
+    double weight_decay;          /* L2, of the torch kind: added to the gradient */
+    double beta1, beta2, epsilon; /* adam */
+};
+
+struct schedule_opts {
+    enum schedule_name name;
+    int64_t every; /* step: epochs between two drops */
+    double factor; /* step: what a drop multiplies the rate by */
+    double floor;  /* cosine: the last rate as a share of the first */
+};
+
+struct restriction_opts {
+    double alpha; /* weight of the gradient norm in the loss; 0: off */
+    enum restriction_norm norm;
+};
+
+struct train_opts {
+    int64_t seed; /* initial weights and order of samples */
+    int64_t epochs;
+    int64_t batch;
+    int64_t unit;     /* samples of one piece of work and of summation */
+    int64_t patience; /* stop after this many epochs in a row below the best validation accuracy; 0: never */
+    int gradient_sum; /* store the training set's gradient sum in the model file */
+    struct optimizer_opts optimizer;
+    struct schedule_opts schedule;
+    struct restriction_opts restriction;
+};
+
+#endif

@@ -1,0 +1,193 @@
+/* What --help says: synopsis, description, options, examples and exit status of each command. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/cli.h"
+#include "app/config.h"
+
+static const char overview[] =
+    "Usage: iau COMMAND ...\n"
+    "\n"
+    "Removes training samples from trained classifiers, and measures what is left of\n"
+    "them. The method is IAU (influence approximation unlearning): one step along\n"
+    "the gradients of the retained and of the forgotten samples, instead of training\n"
+    "again. Everything runs in parallel with MPI and gives the same bytes at any\n"
+    "number of ranks and threads.\n"
+    "\n"
+    "Commands:\n"
+    "  import     make a dataset file from IDX or CIFAR files\n"
+    "  train      train the models to unlearn from\n"
+    "  unlearn    forget samples, by every method of the config\n"
+    "  evaluate   compare the models of a config with their retrained twins\n"
+    "  run        all of these, and retraining, in one go\n"
+    "  inspect    show and verify a file written by iau\n"
+    "\n"
+    "Options:\n"
+    "  -h, --help     this text, or that of a command: iau COMMAND --help\n"
+    "      --version  version and build\n"
+    "\n"
+    "Examples:\n"
+    "  iau run configs/smoke.yaml\n"
+    "  mpirun -q --bind-to none -n 4 iau run configs/cifar10_lenet5.yaml\n"
+    "  srun -n 16 iau unlearn config.yaml --forget.ratio=0 --forget.ids=ids.txt\n"
+    "\n";
+
+static const char exit_status[] =
+    "Exit status:\n"
+    "  0   done, or done already\n"
+    "  1   failed; the outputs there were before are unchanged\n"
+    "  2   wrong command line or setting, or a build for another CPU\n"
+    "  75  stopped early by SIGUSR1 or SIGTERM, with a restart file: run it again\n";
+
+static const char config_options[] =
+    "Options:\n"
+    "      --SECTION.KEY=VALUE  override a setting of CONFIG.yaml (list below):\n"
+    "                           --train.epochs=5, --forget.classes=3,5,\n"
+    "                           --origins.origin_gr.train.restriction.alpha=0.01,\n"
+    "                           --methods.iau.lr=0.01; may be repeated\n"
+    "      --dry-run            check everything, print rows, memory and gradients a\n"
+    "                           rank and the files to be written, and stop\n"
+    "      --force              replace outputs that were made with other settings\n"
+    "  -q, --quiet              errors and warnings only\n"
+    "  -v, --verbose            say more\n"
+    "  -h, --help               this text\n"
+    "\n"
+    "A command that is run again does what is left to do: outputs made with the same\n"
+    "settings are kept, a restart file is resumed, and anything else in the way is an\n"
+    "error that names the settings that differ.\n"
+    "\n";
+
+static const char import_text[] =
+    "Usage: iau import FORMAT SOURCE... --out FILE [OPTIONS]\n"
+    "\n"
+    "Reads a data set in a common format and writes one HDF5 dataset file, which all\n"
+    "other commands read. Every sample gets a stable id, by which it can be\n"
+    "forgotten.\n"
+    "\n"
+    "Formats and their sources:\n"
+    "  idx      MNIST's format, gzip or not: the folder with train-images-idx3-ubyte\n"
+    "           and so on, or four files: training images, training labels, test\n"
+    "           images, test labels\n"
+    "  cifar10  the folder of the binary version (data_batch_1.bin, ...)\n"
+    "\n"
+    "Options:\n"
+    "      --out FILE      the dataset file to write; required\n"
+    "      --name NAME     name of the data set; by default that of the source\n"
+    "      --shuffle SEED  permute the training rows; ids stay with their samples\n"
+    "      --force         replace an existing file\n"
+    "  -q, --quiet         errors and warnings only\n"
+    "  -v, --verbose       say more\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Examples:\n"
+    "  iau import idx /usr/share/datasets/fashion-mnist --out fashion-mnist.h5\n"
+    "  iau import cifar10 cifar-10-batches-bin --out cifar10.h5\n"
+    "\n";
+
+static const char train_text[] =
+    "Usage: iau train CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
+    "\n"
+    "Trains every model listed under 'origins' and writes OUTPUT.DIR/NAME.h5. The\n"
+    "best epoch by validation accuracy is kept. Stopped by SIGUSR1 or the time limit,\n"
+    "it resumes from its restart file, also on another number of ranks.\n"
+    "\n"
+    "Examples:\n"
+    "  iau train config.yaml --dry-run\n"
+    "  mpirun -q --bind-to none -n 2 iau train config.yaml --train.epochs=5\n"
+    "\n";
+
+static const char unlearn_text[] =
+    "Usage: iau unlearn CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
+    "\n"
+    "Applies every entry of 'methods' to its trained origin and writes\n"
+    "OUTPUT.DIR/NAME.h5. What is forgotten is a share of the training set\n"
+    "(forget.ratio), the samples of a list (forget.ids), or classes\n"
+    "(forget.classes): exactly one of them.\n"
+    "\n"
+    "Examples:\n"
+    "  iau unlearn config.yaml\n"
+    "  iau unlearn config.yaml --forget.ratio=0 --forget.ids=ids.txt \\\n"
+    "      --output.dir=out/request-17\n"
+    "\n";
+
+static const char evaluate_text[] =
+    "Usage: iau evaluate CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
+    "\n"
+    "Measures the models of a config that exist: accuracy and loss on the retained,\n"
+    "forgotten, validation and test samples, membership attacks, distance to the\n"
+    "retrained model, and costs. Writes OUTPUT.DIR/results.h5 as a whole.\n"
+    "\n"
+    "Examples:\n"
+    "  iau evaluate config.yaml\n"
+    "  iau evaluate config.yaml --evaluate.samples=on\n"
+    "\n";
+
+static const char run_text[] =
+    "Usage: iau run CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
+    "\n"
+    "Imports the data set where data.file is missing (data.source), trains every\n"
+    "origin, retrains each without the forgotten samples, applies every method, and\n"
+    "evaluates and ranks all models into OUTPUT.DIR/results.h5.\n"
+    "\n"
+    "Examples:\n"
+    "  iau run configs/smoke.yaml\n"
+    "  mpirun -q --bind-to none -n 2 iau run configs/demo.yaml\n"
+    "\n";
+
+static const char inspect_text[] =
+    "Usage: iau inspect FILE.h5 [--digest]\n"
+    "\n"
+    "Shows what a dataset, model or results file holds and where it comes from, reads\n"
+    "all of it, and verifies its checksums and its digest. Runs on one rank.\n"
+    "\n"
+    "Options:\n"
+    "      --digest   print the digest alone\n"
+    "  -q, --quiet    verify only\n"
+    "  -v, --verbose  say more\n"
+    "  -h, --help     this text\n"
+    "\n"
+    "Examples:\n"
+    "  iau inspect out/iau.h5\n"
+    "  iau inspect out/iau.h5 --digest\n"
+    "\n";
+
+static const struct {
+    const char *text;
+    int takes_config;
+} help[N_COMMAND] = {[COMMAND_NONE] = {overview, 0},          [COMMAND_IMPORT] = {import_text, 0},
+                     [COMMAND_TRAIN] = {train_text, 1},       [COMMAND_UNLEARN] = {unlearn_text, 1},
+                     [COMMAND_EVALUATE] = {evaluate_text, 1}, [COMMAND_RUN] = {run_text, 1},
+                     [COMMAND_INSPECT] = {inspect_text, 0}};
+
+char *cli_help(enum command command)
+{
+    char *text = NULL, *reference = NULL;
+    size_t n_bytes = 0;
+    int takes_config = help[command].takes_config;
+    FILE *f = open_memstream(&text, &n_bytes);
+    if (!f)
+        return NULL;
+    fputs(help[command].text, f);
+    if (takes_config) {
+        reference = config_reference(0);
+        fputs(config_options, f);
+    }
+    fputs(exit_status, f);
+    if (reference)
+        fprintf(f, "\nSettings, with their defaults:\n%s", reference);
+    int failed = takes_config && !reference;
+    free(reference);
+    if (fclose(f) != 0 || failed) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+void cli_print_help(enum command command)
+{
+    char *text = cli_help(command);
+    if (text)
+        fputs(text, stdout);
+    free(text);
+}

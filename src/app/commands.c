@@ -1,0 +1,63 @@
+/* train, unlearn, evaluate and run: the stages of a config, in order. */
+#include "app/commands.h"
+
+#include "core/error.h"
+#include "core/log.h"
+#include "data/import.h"
+
+int command_import(const struct cli *cli, const struct comm *comm)
+{
+    struct import_request request = {.format = cli->format,
+                                     .n_source = cli->n_source,
+                                     .source = cli->source,
+                                     .out = cli->out,
+                                     .name = cli->name,
+                                     .shuffle_seed = cli->has_shuffle ? cli->shuffle : -1,
+                                     .force = cli->force};
+    return import_run(&request, comm);
+}
+
+/* Run the stages whose kind is in the bit set `kinds`; then, with `evaluate`, evaluate all. */
+static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds, int may_import, int evaluate)
+{
+    int rc = IAU_OK;
+    struct job job;
+    struct stage_list stages = {0};
+    TRY(job_open(&job, cli, may_import, comm));
+    if (kinds & 1u << STAGE_METHOD || evaluate)
+        TRY(comm_agree(comm, config_check_forget(&job.cfg)));
+    TRY(comm_agree(comm, stage_list_init(&stages, &job)));
+    if (cli->dry_run) {
+        TRY(plan_print(&job, &stages, kinds));
+        goto out;
+    }
+    for (int i = 0; i < stages.n; i++)
+        if (kinds & 1u << stages.stage[i].kind)
+            TRY(stage_run(&job, &stages.stage[i]));
+    if (evaluate)
+        TRY(evaluate_stages(&job, &stages));
+out:
+    stage_list_free(&stages);
+    job_close(&job);
+    return rc;
+}
+
+int command_train(const struct cli *cli, const struct comm *comm)
+{
+    return run_stages(cli, comm, 1u << STAGE_ORIGIN, 0, 0);
+}
+
+int command_unlearn(const struct cli *cli, const struct comm *comm)
+{
+    return run_stages(cli, comm, 1u << STAGE_METHOD, 0, 0);
+}
+
+int command_evaluate(const struct cli *cli, const struct comm *comm)
+{
+    return run_stages(cli, comm, 0, 0, 1);
+}
+
+int command_run(const struct cli *cli, const struct comm *comm)
+{
+    return run_stages(cli, comm, 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD, 1, 1);
+}

@@ -1,0 +1,265 @@
+/* Settings that are right one by one and wrong together; names that would meet in one file. */
+#define _GNU_SOURCE /* asprintf */
+#include "app/config_check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/config.h"
+#include "app/config_table.h"
+#include "app/config_yaml.h"
+#include "core/error.h"
+#include "core/memory.h"
+
+enum { NAME_MAX_CHARS = 100 };
+
+const struct config_item *config_item_find(const struct config_items *items, const char *path)
+{
+    for (int i = items->n - 1; i >= 0; i--)
+        if (strcmp(items->v[i].path, path) == 0)
+            return &items->v[i];
+    return NULL;
+}
+
+/* What the checks look at; `path` is the file's name. */
+struct check {
+    const struct config *cfg;
+    const struct config_items *items;
+    const char *path;
+};
+
+/* Where a setting was given, else the file's name. */
+static const char *where(const struct check *c, const char *key)
+{
+    const struct config_item *item = config_item_find(c->items, key);
+    return item ? item->where : c->path;
+}
+
+/* The same for a setting of an origin, given there or in `train`. */
+static const char *where_origin(const struct check *c, const struct origin_opts *o, const char *key)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "origins.%s.%s", o->name, key);
+    const struct config_item *item = config_item_find(c->items, path);
+    return item ? item->where : where(c, key);
+}
+
+/* The same for entry `index` of methods: by an override, or in the file. */
+static const char *where_method(const struct check *c, int index, const char *key)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "methods.%s.%s", c->cfg->method[index].name, key);
+    const struct config_item *item = config_item_find(c->items, path);
+    snprintf(path, sizeof(path), "methods[%d].%s", index, key);
+    if (!item)
+        item = config_item_find(c->items, path);
+    snprintf(path, sizeof(path), "methods[%d]", index);
+    return item ? item->where : where(c, path);
+}
+
+static int check_data(const struct check *c)
+{
+    const struct data_opts *d = &c->cfg->data;
+    if (!*d->file)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: data.file is missing: the dataset file that 'iau import' "
+                    "writes",
+                    where(c, "data.file"));
+    if (*d->source_format && d->source_files.n == 0)
+        return FAIL(IAU_ERR_CONFIG, "%s: data.source.format needs data.source.files",
+                    where(c, "data.source.format"));
+    if (!*d->source_format && d->source_files.n > 0)
+        return FAIL(IAU_ERR_CONFIG, "%s: data.source.files needs data.source.format",
+                    where(c, "data.source.files"));
+    if (d->mean.n != d->std.n)
+        return FAIL(
+            IAU_ERR_CONFIG,
+            "%s: data.normalize.mean has %" PRId64 " values, data.normalize.std has %" PRId64,
+            where(c, d->std.n ? "data.normalize.std" : "data.normalize.mean"), d->mean.n, d->std.n);
+    if (c->cfg->model.name == MODEL_MLP && c->cfg->model.hidden.n == 0)
+        return FAIL(IAU_ERR_CONFIG, "%s: model.hidden: an mlp needs at least one hidden layer",
+                    where(c, "model.hidden"));
+    if (!*c->cfg->output.dir)
+        return FAIL(IAU_ERR_CONFIG, "%s: output.dir is empty", where(c, "output.dir"));
+    return IAU_OK;
+}
+
+static int check_origin(const struct check *c, const struct origin_opts *o)
+{
+    const struct train_opts *t = &o->train;
+    if (t->schedule.name == SCHEDULE_STEP && t->schedule.every < 1)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: train.schedule.every = %" PRId64 ": must be at least 1 for "
+                    "train.schedule.name = step",
+                    where_origin(c, o, "train.schedule.every"), t->schedule.every);
+    if (t->patience > 0 && c->cfg->data.valid == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: train.patience = %" PRId64 ": needs a validation set; set "
+                    "data.valid above 0 or train.patience to 0",
+                    where_origin(c, o, "train.patience"), t->patience);
+    return IAU_OK;
+}
+
+/* Retraining takes no settings of the other methods: refuse them, for they would do nothing. */
+static int check_retrain(const struct check *c, int index)
+{
+    struct setting_table t = config_method_table();
+    const char *name = c->cfg->method[index].name;
+    for (int i = 0; i < t.n; i++) {
+        const char *key = t.row[i].key;
+        if (strcmp(key, "name") == 0 || strcmp(key, "method") == 0 || strcmp(key, "origin") == 0)
+            continue;
+        char in_file[64], in_override[256];
+        snprintf(in_file, sizeof(in_file), "methods[%d].%s", index, key);
+        snprintf(in_override, sizeof(in_override), "methods.%s.%s", name, key);
+        if (config_item_find(c->items, in_file) || config_item_find(c->items, in_override))
+            return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.%s: does not apply to method retrain",
+                        where_method(c, index, key), name, key);
+    }
+    return IAU_OK;
+}
+
+static int check_method(const struct check *c, int index)
+{
+    const struct config *cfg = c->cfg;
+    const struct method_opts *m = &cfg->method[index];
+    int is_known = 0;
+    for (int i = 0; i < cfg->n_origin; i++)
+        is_known |= strcmp(cfg->origin[i].name, m->origin) == 0;
+    if (!is_known)
+        return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
+                    where_method(c, index, "origin"), m->name, m->origin);
+    if (m->method == METHOD_RETRAIN)
+        return check_retrain(c, index);
+    if (m->iau.step == IAU_STEP_CALIBRATED && m->iau.steps != 1)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.steps = %" PRId64 ": must be 1 for step: "
+                    "calibrated",
+                    where_method(c, index, "steps"), m->name, m->iau.steps);
+    if (m->iau.step == IAU_STEP_CALIBRATED && cfg->data.valid == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.step: calibrated needs a validation set; set "
+                    "data.valid above 0",
+                    where_method(c, index, "step"), m->name);
+    return IAU_OK;
+}
+
+/* Names become files of output.dir: who has taken which. */
+struct taken {
+    char *name;       /* owned */
+    const char *what; /* "the origin", ... */
+};
+
+static int check_name(const char *name, const char *at)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t len = strlen(name);
+    if (len == 0 || strspn(name, letters) != len)
+        return FAIL(IAU_ERR_CONFIG, "%s: name '%s': use letters, digits, _ and - only", at, name);
+    if (len > NAME_MAX_CHARS)
+        return FAIL(IAU_ERR_CONFIG, "%s: name '%s': is longer than %d characters", at, name,
+                    NAME_MAX_CHARS);
+    if (strcmp(name, "results") == 0 || strcmp(name, "progress") == 0)
+        return FAIL(IAU_ERR_CONFIG, "%s: name '%s': is kept for results.h5 and progress.csv", at,
+                    name);
+    return IAU_OK;
+}
+
+/* Enter a name (taken over), unless somebody has it. `at` says where it was given. */
+static int take_name(struct taken *list, int *n, char *name, const char *what, const char *at)
+{
+    if (!name)
+        return FAIL(IAU_ERR_MEM, "no memory for names");
+    for (int i = 0; i < *n; i++)
+        if (strcmp(list[i].name, name) == 0) {
+            int rc = FAIL(IAU_ERR_CONFIG, "%s: name '%s' of %s is that of %s", at, name, what,
+                          list[i].what);
+            free(name);
+            return rc;
+        }
+    list[(*n)++] = (struct taken){name, what};
+    return IAU_OK;
+}
+
+static int check_names(const struct check *c)
+{
+    const struct config *cfg = c->cfg;
+    int rc = IAU_OK, n = 0;
+    char path[256];
+    struct taken *list = mem_alloc(2 * cfg->n_origin + cfg->n_method, sizeof(*list));
+    if (!list)
+        return FAIL(IAU_ERR_MEM, "no memory for names");
+    for (int i = 0; i < cfg->n_origin; i++) {
+        const char *name = cfg->origin[i].name;
+        snprintf(path, sizeof(path), "origins.%s", name);
+        const char *at = where(c, path);
+        TRY(check_name(name, at));
+        TRY(take_name(list, &n, mem_strdup(name), "an origin", at));
+    }
+    for (int i = 0; i < cfg->n_origin; i++) {
+        snprintf(path, sizeof(path), "origins.%s", cfg->origin[i].name);
+        TRY(take_name(list, &n, config_retrain_name(cfg->origin[i].name),
+                      "an origin's retrained twin", where(c, path)));
+    }
+    for (int i = 0; i < cfg->n_method; i++) {
+        const char *at = where_method(c, i, "name");
+        TRY(check_name(cfg->method[i].name, at));
+        TRY(take_name(list, &n, mem_strdup(cfg->method[i].name), "an entry of methods", at));
+    }
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof(path), "%s.h5", list[i].name);
+        size_t len = strlen(cfg->output.dir);
+        const char *file = cfg->data.file;
+        if (strncmp(file, cfg->output.dir, len) == 0 && file[len] == '/' &&
+            strcmp(file + len + 1, path) == 0)
+            TRY(FAIL(IAU_ERR_CONFIG, "%s: data.file = %s: is the file of %s", where(c, "data.file"),
+                     file, list[i].what));
+    }
+out:
+    for (int i = 0; i < n; i++)
+        free(list[i].name);
+    free(list);
+    return rc;
+}
+
+int config_check(const struct config *cfg, const struct config_items *items, const char *path)
+{
+    struct check c = {cfg, items, path};
+    int rc = IAU_OK;
+    TRY(check_names(&c));
+    TRY(check_data(&c));
+    for (int i = 0; i < cfg->n_origin; i++)
+        TRY(check_origin(&c, &cfg->origin[i]));
+    for (int i = 0; i < cfg->n_method; i++)
+        TRY(check_method(&c, i));
+out:
+    return rc;
+}
+
+int config_check_forget(const struct config *cfg)
+{
+    const struct forget_opts *f = &cfg->forget;
+    int n = (f->ratio > 0) + (*f->ids != '\0') + (f->classes.n > 0);
+    if (n == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "nothing is to be forgotten: set forget.ratio, forget.ids or forget.classes");
+    if (n > 1)
+        return FAIL(IAU_ERR_CONFIG,
+                    "forget:%s%s%s are set together; keep one and switch the others "
+                    "off (--forget.ratio=0, --forget.ids=, --forget.classes=[])",
+                    f->ratio > 0 ? " ratio" : "", *f->ids ? " ids" : "",
+                    f->classes.n > 0 ? " classes" : "");
+    return IAU_OK;
+}
+
+char *config_retrain_name(const char *origin)
+{
+    char *name = NULL;
+    const char *rest = strncmp(origin, "origin_", 7) == 0 ? origin + 7 : origin;
+    if (strcmp(origin, "origin") == 0)
+        return mem_strdup("retrain");
+    return asprintf(&name, "retrain_%s", rest) < 0 ? NULL : name;
+}

@@ -1,0 +1,252 @@
+/* The rows of the table of settings, and finding one by its key or by something near it. */
+#include "app/config_table.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "app/config.h"
+
+#define AT(field)        offsetof(struct config, field)
+#define OF_METHOD(field) offsetof(struct method_opts, field)
+#define FROM(x)          .lo = (x), .hi = INFINITY
+#define ABOVE(x)         .lo = (x), .hi = INFINITY, .open = OPEN_LO
+#define SPAN(a, b)       .lo = (a), .hi = (b)
+#define BELOW(a, b)      .lo = (a), .hi = (b), .open = OPEN_HI
+#define ANY              .lo = -INFINITY, .hi = INFINITY
+#define NUMPY_SEED       SPAN(0, 4294967295.0)
+
+enum {
+    IN_ALL = IN_ORIGIN | IN_RETRAIN | IN_METHOD, /* every output depends on it */
+    IN_TRAINED = IN_ORIGIN | IN_RETRAIN,
+    IN_UNLEARNED = IN_RETRAIN | IN_METHOD
+};
+
+static const struct setting general[] = {
+    {"data.file", SETTING_TEXT, AT(data.file),
+     .help = "Dataset file, as `iau import` writes it. Required."},
+    {"data.source.format", SETTING_TEXT, AT(data.source_format), .choices = "idx|cifar10",
+     .help = "Format to import from when data.file is missing (`iau run`)."},
+    {"data.source.files", SETTING_TEXTS, AT(data.source_files),
+     .help =
+         "Its files. idx: the folder of MNIST's four files, gzip or not, or the four: training "
+         "images and labels, test images and labels. cifar10: the folder of the binary version."},
+    {"data.seed", SETTING_INT, AT(data.seed), "1", NUMPY_SEED, .scopes = IN_ALL,
+     .help = "Seed of the training/validation split (numpy's legacy shuffle)."},
+    {"data.valid", SETTING_REAL, AT(data.valid), "0.2", BELOW(0, 1), .scopes = IN_ALL,
+     .help = "Share of the training part held out for validation."},
+    {"data.normalize.mean", SETTING_REALS, AT(data.mean), ANY, .scopes = IN_ALL,
+     .help = "Mean to subtract, one value a channel. Empty: measured at import (tables: no "
+             "normalisation)."},
+    {"data.normalize.std", SETTING_REALS, AT(data.std), ABOVE(0), .scopes = IN_ALL,
+     .help =
+         "Standard deviation to divide by, one value a channel; goes with data.normalize.mean."},
+
+    {"model.name", SETTING_CHOICE, AT(model.name), "lenet5", "lenet5|mlp", .scopes = IN_ALL,
+     .help = "lenet5: images of 28x28 or 32x32; mlp: fully connected layers on any input."},
+    {"model.hidden", SETTING_INTS, AT(model.hidden), "256", SPAN(1, 65536), .scopes = IN_ALL,
+     .help = "Sizes of the hidden layers of an mlp."},
+    {"model.activation", SETTING_CHOICE, AT(model.activation), "tanh", "tanh|relu",
+     .scopes = IN_ALL, .help = "Activation of an mlp."},
+
+    {"train.seed", SETTING_INT, AT(train.seed), "42", FROM(0), .scopes = IN_ALL,
+     .help = "Seed of the initial weights and of the order of samples."},
+    {"train.epochs", SETTING_INT, AT(train.epochs), "200", SPAN(1, 1e6), .scopes = IN_ALL,
+     .unit = "epochs", .help = "Most epochs to train."},
+    {"train.batch", SETTING_INT, AT(train.batch), "64", SPAN(1, 1048576), .scopes = IN_ALL,
+     .unit = "samples", .help = "Global batch size; the same at any number of ranks."},
+    {"train.unit", SETTING_INT, AT(train.unit), "16", SPAN(16, 64), .multiple = 16,
+     .scopes = IN_ALL, .unit = "samples",
+     .help = "Samples of one piece of work and of summation; a batch keeps batch/unit ranks busy. "
+             "Default for an mlp:"
+             " 64."},
+    {"train.patience", SETTING_INT, AT(train.patience), "10", SPAN(0, 1e6), .scopes = IN_ALL,
+     .unit = "epochs",
+     .help = "Stop after this many epochs in a row below the best validation accuracy; 0: never."},
+    {"train.gradient_sum", SETTING_SWITCH, AT(train.gradient_sum), "on", .scopes = IN_TRAINED,
+     .help = "Store the gradient sum of the training set with the model, so that unlearning reads "
+             "only the forgotten"
+             " samples."},
+    {"train.optimizer.name", SETTING_CHOICE, AT(train.optimizer.name), "adam", "adam|sgd",
+     .scopes = IN_ALL, .help = "Optimizer."},
+    {"train.optimizer.lr", SETTING_REAL, AT(train.optimizer.lr), "1e-3", ABOVE(0), .scopes = IN_ALL,
+     .help = "Learning rate."},
+    {"train.optimizer.momentum", SETTING_REAL, AT(train.optimizer.momentum), "0", BELOW(0, 1),
+     .scopes = IN_ALL, .help = "Momentum of sgd."},
+    {"train.optimizer.weight_decay", SETTING_REAL, AT(train.optimizer.weight_decay), "0", FROM(0),
+     .scopes = IN_ALL, .help = "L2 weight decay, added to the gradient as in torch."},
+    {"train.optimizer.beta1", SETTING_REAL, AT(train.optimizer.beta1), "0.9", BELOW(0, 1),
+     .scopes = IN_ALL, .help = "Decay of adam's mean of gradients."},
+    {"train.optimizer.beta2", SETTING_REAL, AT(train.optimizer.beta2), "0.999", BELOW(0, 1),
+     .scopes = IN_ALL, .help = "Decay of adam's mean of squares."},
+    {"train.optimizer.epsilon", SETTING_REAL, AT(train.optimizer.epsilon), "1e-8", ABOVE(0),
+     .scopes = IN_ALL, .help = "Added to adam's root."},
+    {"train.schedule.name", SETTING_CHOICE, AT(train.schedule.name), "constant",
+     "constant|step|cosine", .scopes = IN_ALL,
+     .help = "Course of the learning rate over the epochs."},
+    {"train.schedule.every", SETTING_INT, AT(train.schedule.every), "0", SPAN(0, 1e6),
+     .scopes = IN_ALL, .unit = "epochs",
+     .help = "step: epochs between two drops; at least 1 then."},
+    {"train.schedule.factor", SETTING_REAL, AT(train.schedule.factor), "0.1", .lo = 0, .hi = 1,
+     .open = OPEN_LO, .scopes = IN_ALL, .help = "step: what a drop multiplies the rate by."},
+    {"train.schedule.floor", SETTING_REAL, AT(train.schedule.floor), "0", SPAN(0, 1),
+     .scopes = IN_ALL, .help = "cosine: the last rate as a share of the first."},
+    {"train.restriction.alpha", SETTING_REAL, AT(train.restriction.alpha), "0", FROM(0),
+     .scopes = IN_ALL,
+     .help = "Gradient restriction: weight of the gradient's norm in the loss; 0: off."},
+    {"train.restriction.norm", SETTING_CHOICE, AT(train.restriction.norm), "per_tensor",
+     "per_tensor|global", .scopes = IN_ALL,
+     .help = "One norm a parameter tensor, added up, or one norm of the whole gradient."},
+
+    {"forget.ratio", SETTING_REAL, AT(forget.ratio), "0", BELOW(0, 1), .scopes = IN_UNLEARNED,
+     .help = "Forget this share of the training set, drawn by forget.seed; 0: by ids or classes."},
+    {"forget.seed", SETTING_INT, AT(forget.seed), "1", NUMPY_SEED, .scopes = IN_UNLEARNED,
+     .help = "Seed of that share (numpy's legacy shuffle)."},
+    {"forget.ids", SETTING_TEXT, AT(forget.ids),
+     .help = "Forget the sample ids in this file: text, one a line, or HDF5."},
+    {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
+     .help = "Forget all training samples with these labels."},
+
+    {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
+     .help = "Write the scores of every sample to results.h5 as well."},
+    {"output.dir", SETTING_TEXT, AT(output.dir), "out",
+     .help = "Folder of all outputs; made where missing."},
+    {"output.checkpoint_s", SETTING_REAL, AT(output.checkpoint_s), "600", FROM(0),
+     .unit = "seconds",
+     .help = "Time between two restart files; 0: only when stopped by a signal."},
+};
+
+static const struct setting of_method[] = {
+    {"name", SETTING_TEXT, OF_METHOD(name),
+     .help = "Name of this entry and of its model file. Required."},
+    {"method", SETTING_CHOICE, OF_METHOD(method), "iau", "iau|retrain", .scopes = IN_METHOD,
+     .help = "iau: influence approximation; retrain: training afresh without the forgotten "
+             "samples. Required."},
+    {"origin", SETTING_TEXT, OF_METHOD(origin),
+     .help = "Origin to start from. Default: the first one."},
+    {"correction", SETTING_SWITCH, OF_METHOD(iau.correction), "on", .scopes = IN_METHOD,
+     .help = "Gradient correction: descend on the retained samples while ascending on the "
+             "forgotten ones."},
+    {"weight", SETTING_REAL, OF_METHOD(iau.weight), "1", FROM(0), .scopes = IN_METHOD,
+     .help = "Weight of the retained samples' gradient."},
+    {"optimizer", SETTING_CHOICE, OF_METHOD(iau.optimizer), "adam", "adam|sgd", .scopes = IN_METHOD,
+     .help = "Optimizer of the step; it starts from zero state."},
+    {"lr", SETTING_REAL, OF_METHOD(iau.lr), "1e-3", ABOVE(0), .scopes = IN_METHOD,
+     .help = "Learning rate of the step."},
+    {"scale", SETTING_CHOICE, OF_METHOD(iau.scale), "mean", "mean|sum", .scopes = IN_METHOD,
+     .help = "Both gradients as means or as sums over their sets."},
+    {"step", SETTING_CHOICE, OF_METHOD(iau.step), "fixed", "fixed|calibrated", .scopes = IN_METHOD,
+     .help = "calibrated: length chosen so that the forgotten samples' loss equals the validation "
+             "loss."},
+    {"steps", SETTING_INT, OF_METHOD(iau.steps), "1", SPAN(1, 1e6), .scopes = IN_METHOD,
+     .unit = "steps", .help = "Number of steps; 1 when calibrated."},
+    {"cache", SETTING_CHOICE, OF_METHOD(iau.cache), "auto", "auto|off",
+     .help = "auto: use the origin's stored gradient sum where it is valid; the result is the same "
+             "bytes."},
+};
+
+struct setting_table config_table(void)
+{
+    return (struct setting_table){(int)(sizeof(general) / sizeof(general[0])), general};
+}
+
+struct setting_table config_method_table(void)
+{
+    return (struct setting_table){(int)(sizeof(of_method) / sizeof(of_method[0])), of_method};
+}
+
+const struct setting *setting_find(struct setting_table t, const char *key)
+{
+    for (int i = 0; i < t.n; i++)
+        if (strcmp(t.row[i].key, key) == 0)
+            return &t.row[i];
+    return NULL;
+}
+
+int setting_is_section(struct setting_table t, const char *key)
+{
+    size_t len = strlen(key);
+    for (int i = 0; i < t.n; i++)
+        if (strncmp(t.row[i].key, key, len) == 0 && t.row[i].key[len] == '.')
+            return 1;
+    return 0;
+}
+
+enum { WORD_MAX = 63 };
+
+/* Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`; WORD_MAX
+ * characters of each count. */
+static int edit_distance(const char *a, const char *b)
+{
+    int na = (int)strnlen(a, WORD_MAX), nb = (int)strnlen(b, WORD_MAX);
+    unsigned char d[WORD_MAX + 1][WORD_MAX + 1];
+    for (int i = 0; i <= na; i++)
+        for (int j = 0; j <= nb; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (unsigned char)(i + j);
+                continue;
+            }
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (d[i - 1][j] + 1 < best)
+                best = d[i - 1][j] + 1;
+            if (d[i][j - 1] + 1 < best)
+                best = d[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = (unsigned char)best;
+        }
+    return d[na][nb];
+}
+
+/* The farthest distance at which a word still counts as a slip of the pen. */
+static int near_enough(const char *word)
+{
+    int third = (int)strnlen(word, WORD_MAX) / 3;
+    return third < 1 ? 1 : third > 3 ? 3 : third;
+}
+
+const char *word_nearest(const char *word, const char *const *words, int n)
+{
+    const char *best = NULL;
+    int best_distance = near_enough(word) + 1;
+    for (int i = 0; i < n; i++) {
+        int distance = edit_distance(word, words[i]);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = words[i];
+        }
+    }
+    return best;
+}
+
+static const char *last_part(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+const char *setting_nearest(struct setting_table t, const char *key)
+{
+    static char section[WORD_MAX + 1];
+    const char *best = NULL;
+    int best_distance = near_enough(key) + 1;
+    for (int i = 0; i < t.n; i++) {
+        char word[WORD_MAX + 1];
+        snprintf(word, sizeof(word), "%s", t.row[i].key);
+        do { /* the key itself, then the sections that it is in */
+            int distance = edit_distance(key, word);
+            if (distance < best_distance) {
+                best_distance = distance;
+                memcpy(section, word, sizeof(word));
+                best = section;
+            }
+            char *dot = strrchr(word, '.');
+            *(dot ? dot : word) = '\0';
+        } while (*word);
+    }
+    /* A right name in the wrong section: train.lr for train.optimizer.lr. */
+    for (int i = 0; !best && i < t.n; i++)
+        if (strcmp(last_part(key), last_part(t.row[i].key)) == 0)
+            best = t.row[i].key;
+    return best;
+}

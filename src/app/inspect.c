@@ -1,0 +1,131 @@
+/* iau inspect: what a file is, where it comes from, and whether it is whole. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/commands.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "data/dataset.h"
+#include "io/record.h"
+
+/* A file kind and the arrays its digest covers. */
+static const struct kind {
+    const char *format, *text;
+    const char *const *prefixes;
+    int portable;
+} kinds[] = {
+    {"iau-model", "model", (const char *const[]){"/params", "/buffers", NULL}, 0},
+    {"iau-results", "results", (const char *const[]){"/epochs", "/steps", "/evaluation", "/roc", "/ranking", NULL}, 1},
+    {"iau-restart", "restart file", (const char *const[]){"/", NULL}, 0},
+};
+
+static void print_shape(const struct record_array *a)
+{
+    static const char *const type[] = {"float32", "float64", "int32", "int64", "uint8", "text"};
+    char shape[96] = "scalar";
+    size_t at = 0;
+    for (int i = 0; i < a->ndim; i++)
+        at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%lld", i ? " x " : "", (long long)a->dims[i]);
+    if (a->ndim == 0 && a->type != RECORD_U8)
+        printf("  %-52s %-8s %.10g\n", a->path, type[a->type], record_value(a, 0));
+    else
+        printf("  %-52s %-8s %s\n", a->path, type[a->type], shape);
+}
+
+static void print_attributes(const struct record *r)
+{
+    for (int64_t i = 0; i < r->n_attribute; i++) {
+        const struct record_attribute *a = &r->attribute[i];
+        if (strncmp(a->path, "/evaluation/", 12) == 0) /* direction, ideal and unit of each number */
+            continue;
+        printf("  %s%s%s = ", a->path, strcmp(a->path, "/") == 0 ? "" : "/", a->name);
+        if (a->type == RECORD_I64)
+            printf("%lld\n", (long long)a->i64);
+        else if (a->type == RECORD_F64)
+            printf("%.10g\n", a->f64);
+        else if (strchr(a->text, '\n'))
+            for (const char *line = a->text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n'))
+                printf("%s    %.*s\n", line == a->text ? "\n" : "", (int)strcspn(line, "\n"), line);
+        else
+            printf("%s\n", a->text);
+    }
+}
+
+static int inspect_record(const struct cli *cli, const struct record *r)
+{
+    const char *format = record_text(r, "/", "format", "");
+    const struct kind *kind = NULL;
+    char digest[DIGEST_CHARS];
+    int rc = IAU_OK;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].format, format) == 0)
+            kind = &kinds[i];
+    if (!kind)
+        return FAIL(IAU_ERR_FORMAT, "%s is no file of iau", cli->file);
+    TRY(record_digest(r, kind->prefixes, kind->portable, digest));
+    const char *stored = record_text(r, "/", "digest", digest);
+    if (strcmp(stored, digest) != 0)
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest, stored));
+    if (cli->digest) {
+        printf("%s\n", digest);
+        return IAU_OK;
+    }
+    printf("%s: %s\nattributes\n", cli->file, kind->text);
+    print_attributes(r);
+    printf("arrays\n");
+    for (int64_t i = 0; i < r->n_array; i++)
+        print_shape(&r->array[i]);
+    printf("checksums and digest are right\n");
+out:
+    return rc;
+}
+
+static int inspect_dataset(const struct cli *cli)
+{
+    struct dataset d = {0};
+    int32_t *label = NULL;
+    int64_t *count = NULL;
+    char digest[DIGEST_CHARS];
+    int rc = IAU_OK;
+    TRY(dataset_open_local(&d, cli->file));
+    TRY(dataset_verify(cli->file, digest));
+    if (strcmp(digest, d.digest) != 0)
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest, d.digest));
+    if (cli->digest) {
+        printf("%s\n", digest);
+        goto out;
+    }
+    printf("%s: dataset %s\n  %lld training and %lld test samples of %d x %d x %d %s, %d classes\n", cli->file, d.name,
+           (long long)d.n[PART_TRAIN], (long long)d.n[PART_TEST], d.c, d.h, d.w, d.is_u8 ? "uint8" : "float32",
+           d.n_class);
+    count = calloc((size_t)d.n_class, sizeof *count);
+    TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label) : FAIL(IAU_ERR_MEM, "counts of classes"));
+    for (int64_t i = 0; i < d.n[PART_TRAIN]; i++)
+        if (label[i] >= 0 && label[i] < d.n_class)
+            count[label[i]]++;
+    for (int c = 0; c < d.n_class; c++)
+        printf("  class %3d  %-20s %lld training samples\n", c, d.class_name[c], (long long)count[c]);
+    for (int c = 0; c < d.c && c < 8; c++)
+        printf("  channel %d  mean %.4f  std %.4f\n", c, d.mean[c], d.std[c]);
+    printf("  digest %s\nchecksums and digest are right\n", digest);
+out:
+    free(label);
+    free(count);
+    dataset_close(&d);
+    return rc;
+}
+
+int command_inspect(const struct cli *cli, const struct comm *comm)
+{
+    int rc = IAU_OK;
+    if (comm->rank == 0) {
+        struct record r = {0};
+        if (dataset_is_one(cli->file))
+            rc = inspect_dataset(cli);
+        else if ((rc = record_read(&r, cli->file)) == IAU_OK)
+            rc = inspect_record(cli, &r);
+        record_free(&r);
+    }
+    return comm_agree(comm, rc);
+}

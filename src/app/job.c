@@ -1,0 +1,160 @@
+/* Opening a job: config, data set, model, sets. */
+#include "app/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cpu.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/memory.h"
+#include "data/import.h"
+#include "io/file.h"
+#include "kernel/gemm.h"
+#include "kernel/lanes.h"
+#include "sweep/sweep.h"
+
+enum { CONFIG_LIMIT = 1 << 24 };
+
+/* Rank 0 reads the text; all ranks parse the same bytes. */
+static int read_config(struct job *job)
+{
+    const struct comm *comm = job->comm;
+    char *text = NULL;
+    size_t size = 0;
+    int rc = IAU_OK;
+    TRY(comm_agree(comm, comm->rank == 0 ? file_read_all(job->cli->config, &text, &size, CONFIG_LIMIT) : IAU_OK));
+    int64_t n = (int64_t)size;
+    comm_bcast(comm, &n, sizeof n, 0);
+    if (comm->rank != 0)
+        text = mem_alloc(n + 1, 1);
+    TRY(comm_agree(comm, text ? IAU_OK : FAIL(IAU_ERR_MEM, "%lld bytes of settings", (long long)n)));
+    comm_bcast(comm, text, n, 0);
+    rc = config_parse(&job->cfg, job->cli->config, text, job->cli->n_override, job->cli->override);
+    if (rc == IAU_OK && !(job->config_all = config_text(&job->cfg, SCOPE_ALL, 0)))
+        rc = FAIL(IAU_ERR_MEM, "the settings as text");
+    TRY(comm_agree(comm, rc));
+out:
+    free(text);
+    return rc;
+}
+
+static int import_if_missing(struct job *job)
+{
+    const struct data_opts *d = &job->cfg.data;
+    int64_t there = job->comm->rank == 0 ? file_exists(d->file) : 0;
+    comm_bcast(job->comm, &there, sizeof there, 0);
+    if (there || !d->source_format || !d->source_format[0])
+        return IAU_OK;
+    struct import_request request = {.format = d->source_format,
+                                     .n_source = (int)d->source_files.n,
+                                     .source = (const char *const *)d->source_files.v,
+                                     .out = d->file,
+                                     .shuffle_seed = -1};
+    char *directory = mem_strdup(d->file), *slash = directory ? strrchr(directory, '/') : NULL;
+    int rc = directory ? IAU_OK : FAIL(IAU_ERR_MEM, "a file name");
+    if (slash && job->comm->rank == 0) {
+        *slash = '\0';
+        rc = file_make_directory(directory);
+    }
+    free(directory);
+    rc = comm_agree(job->comm, rc);
+    return rc != IAU_OK ? rc : import_run(&request, job->comm);
+}
+
+static int digest_rows(const struct index_set *s, char hex[DIGEST_CHARS])
+{
+    return digest_of(s->row, (size_t)s->n * sizeof *s->row, hex);
+}
+
+static int open_data(struct job *job)
+{
+    int rc = IAU_OK;
+    const struct config *cfg = &job->cfg;
+    TRY(dataset_open(&job->dataset, cfg->data.file, job->comm));
+    struct shape in = {job->dataset.c, job->dataset.h, job->dataset.w};
+    TRY(comm_agree(job->comm, model_build(&job->model, &cfg->model, in, job->dataset.n_class)));
+    job->has_request = cfg->forget.ratio > 0 || cfg->forget.classes.n || (cfg->forget.ids && cfg->forget.ids[0]);
+    TRY(partition_init(&job->sets, &job->dataset, &cfg->data, job->has_request ? &cfg->forget : NULL, job->comm));
+    rc = digest_rows(&job->sets.train, job->train_digest);
+    if (rc == IAU_OK && job->has_request)
+        rc = digest_rows(&job->sets.forget, job->forget_digest);
+    TRY(comm_agree(job->comm, rc));
+out:
+    return rc;
+}
+
+int job_open(struct job *job, const struct cli *cli, int may_import, const struct comm *comm)
+{
+    int rc = IAU_OK;
+    *job = (struct job){.comm = comm, .cli = cli};
+    TRY(read_config(job));
+    if (may_import && !cli->dry_run)
+        TRY(import_if_missing(job));
+    TRY(open_data(job));
+    job_describe_machine(job);
+    if (!cli->dry_run) {
+        rc = comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK;
+        if (rc == IAU_OK && comm->rank == 0)
+            rc = progress_open(&job->progress, job->cfg.output.dir);
+        TRY(comm_agree(comm, rc));
+    }
+out:
+    return rc;
+}
+
+void job_close(struct job *job)
+{
+    progress_close(&job->progress);
+    partition_free(&job->sets);
+    dataset_close(&job->dataset);
+    config_free(&job->cfg);
+    free(job->config_all);
+}
+
+int job_engine(const struct job *job, const struct train_opts *train, struct engine *e)
+{
+    return comm_agree(job->comm, engine_init(e, &job->model, &job->dataset, (int)train->unit, &job->cfg.data.mean,
+                                             &job->cfg.data.std, job->comm));
+}
+
+char *job_path(const struct job *job, const char *name, const char *suffix)
+{
+    size_t size = strlen(job->cfg.output.dir) + strlen(name) + strlen(suffix) + 2;
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/%s%s", job->cfg.output.dir, name, suffix);
+    return path;
+}
+
+/* Whether a text is the same on every rank. */
+static int same_everywhere(const struct comm *comm, const char *text)
+{
+    int64_t h = 0;
+    for (const char *p = text; *p; p++)
+        h = (h * 131 + (unsigned char)*p) & 0xffffffffffff;
+    int64_t low = h, high = h;
+    comm_min_i64(comm, &low, 1);
+    comm_max_i64(comm, &high, 1);
+    return low == high;
+}
+
+void job_describe_machine(struct job *job)
+{
+    const struct comm *comm = job->comm;
+    char host[128];
+    comm_host(host, sizeof host);
+    int one_host = same_everywhere(comm, host);
+    log_line("iau on %s%s: %d rank%s x %d thread%s, %s, %s, BLAS core %s, vectors of %d", host,
+             one_host ? "" : " and others", comm->size, comm->size == 1 ? "" : "s", engine_threads(),
+             engine_threads() == 1 ? "" : "s", cpu_name(), comm_library(), gemm_core_name(), IAU_VECTOR_WIDTH);
+    int cpu = same_everywhere(comm, cpu_name()), blas = same_everywhere(comm, gemm_core_name());
+    job->same_bytes = cpu && blas;
+    if (!job->same_bytes)
+        log_warn("ranks differ in %s: results may differ in their last bits from runs on equal nodes",
+                 cpu ? "BLAS core type" : "CPU type");
+    if (cpu_isa() == CPU_AVX512 && !gemm_core_is_512())
+        log_warn("the CPU has AVX-512, but the BLAS uses %s kernels, at about half the speed; is OPENBLAS_CORETYPE set?",
+                 gemm_core_name());
+}

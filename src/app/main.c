@@ -1,0 +1,75 @@
+/* iau: start, run one command, stop, with one exit status on all ranks. */
+#include <stdio.h>
+
+#include "app/cli.h"
+#include "app/commands.h"
+#include "app/version.h"
+#include "core/cpu.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/stop.h"
+#include "io/h5.h"
+#include "kernel/gemm.h"
+
+static void print_version(const struct comm *comm)
+{
+    if (comm->rank != 0)
+        return;
+    printf("iau %s\nbuilt by %s for %s (%s)\n%s, %s, %s\n", version_text(), version_compiler(), version_arch(),
+           CPU_BUILD_ISA, comm_library(), gemm_version(), h5_version());
+}
+
+static int run(const struct cli *cli, const struct comm *comm)
+{
+    switch (cli->command) {
+    case COMMAND_IMPORT:
+        return command_import(cli, comm);
+    case COMMAND_TRAIN:
+        return command_train(cli, comm);
+    case COMMAND_UNLEARN:
+        return command_unlearn(cli, comm);
+    case COMMAND_EVALUATE:
+        return command_evaluate(cli, comm);
+    case COMMAND_RUN:
+        return command_run(cli, comm);
+    case COMMAND_INSPECT:
+        return command_inspect(cli, comm);
+    default:
+        return IAU_ERR_USAGE;
+    }
+}
+
+/* Every rank's CPU must have the build's instructions; the first that has not speaks for all. */
+static int check_cpu(const struct comm *comm)
+{
+    char host[128];
+    int rc = IAU_OK;
+    if (!cpu_has(CPU_BUILD_ISA))
+        rc = FAIL(IAU_ERR_CPU, "built for %s, but %s has none: make ARCH=%s", CPU_BUILD_ISA,
+                  comm_host(host, sizeof host), cpu_isa() == CPU_AVX2 ? "x86-64-v3" : "x86-64");
+    return comm_agree(comm, rc);
+}
+
+int main(int argc, char **argv)
+{
+    int rc = IAU_OK;
+    struct comm comm = {0};
+    struct cli cli = {0};
+    comm_start(&comm, &argc, &argv);
+    log_init(comm.rank, LOG_LEVEL_NORMAL);
+    TRY(check_cpu(&comm));
+    gemm_start();
+    stop_install();
+    TRY(comm_agree(&comm, cli_parse(&cli, argc, argv)));
+    log_init(comm.rank, cli.quiet ? LOG_LEVEL_QUIET : cli.verbose ? LOG_LEVEL_VERBOSE : LOG_LEVEL_NORMAL);
+    if (cli.help && comm.rank == 0)
+        cli_print_help(cli.command);
+    else if (cli.version)
+        print_version(&comm);
+    if (!cli.help && !cli.version)
+        rc = run(&cli, &comm);
+out:
+    cli_free(&cli);
+    comm_stop(&comm);
+    return error_exit_status(rc);
+}

@@ -1,0 +1,171 @@
+/* Writing and reading model files. */
+#include "app/model_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "train/checkpoint.h"
+
+static const char *const digest_prefixes[] = {"/params", "/buffers", NULL};
+
+/* Seconds of a phase over the ranks: minimum, mean, maximum. Collective, so every rank calls it. */
+struct phase_times {
+    double phase[N_PHASE][3], total[3];
+};
+
+static void gather_times(const struct comm *comm, const struct cost *c, struct phase_times *t)
+{
+    for (int p = 0; p < N_PHASE; p++)
+        comm_min_mean_max(comm, c->seconds[p], t->phase[p]);
+    /* The work itself: neither reading samples nor writing files. */
+    comm_min_mean_max(comm,
+                      c->seconds[PHASE_COMPUTE] + c->seconds[PHASE_REDUCE] + c->seconds[PHASE_UPDATE] +
+                          c->seconds[PHASE_EVALUATE],
+                      t->total);
+}
+
+static int add_cost(struct record *r, const struct cost *c, const struct phase_times *t)
+{
+    static const char *const kind[3] = {"min", "mean", "max"};
+    int rc = IAU_OK;
+    char path[96];
+    TRY(record_add(r, "/cost/forwards", RECORD_I64, 0, NULL, &c->forwards));
+    TRY(record_add(r, "/cost/gradients", RECORD_I64, 0, NULL, &c->gradients));
+    TRY(record_add(r, "/cost/hvps", RECORD_I64, 0, NULL, &c->hvps));
+    TRY(record_add(r, "/cost/payload_bytes", RECORD_I64, 0, NULL, &c->payload_bytes));
+    TRY(record_add_scalar(r, "/cost/seconds_total", t->total[2]));
+    for (int p = 0; p < N_PHASE; p++)
+        for (int k = 0; k < 3; k++) {
+            snprintf(path, sizeof path, "/cost/seconds_%s_%s", phase_name(p), kind[k]);
+            TRY(record_add_scalar(r, path, t->phase[p][k]));
+        }
+out:
+    return rc;
+}
+
+/* The root attributes that say what the file is. */
+static int add_identity(struct record *r, const struct stage *s, const char *settings, char digest[DIGEST_CHARS])
+{
+    int rc = IAU_OK;
+    char settings_digest[DIGEST_CHARS];
+    TRY(record_digest(r, digest_prefixes, 0, digest));
+    TRY(digest_of(settings, strlen(settings), settings_digest));
+    TRY(record_set_text(r, "/", "format", "iau-model"));
+    TRY(record_set_text(r, "/", "name", s->name));
+    TRY(record_set_text(r, "/", "kind", stage_kind_name(s->kind)));
+    TRY(record_set_text(r, "/", "digest", digest));
+    TRY(record_set_text(r, "/", "settings", settings));
+    TRY(record_set_text(r, "/", "settings_digest", settings_digest));
+out:
+    return rc;
+}
+
+static int add_gradient_sum(struct record *r, const struct job *job, const struct outcome *o, const char *digest)
+{
+    int rc = IAU_OK;
+    TRY(checkpoint_add_doubles(r, &job->model, "/gradient_sum", o->gradient_sum));
+    TRY(record_set_i64(r, "/gradient_sum", "count", job->sets.train.n));
+    TRY(record_set_f64(r, "/gradient_sum", "loss_sum", o->loss_sum));
+    TRY(record_set_text(r, "/gradient_sum", "model_digest", digest));
+    TRY(record_set_text(r, "/gradient_sum", "data_digest", job->dataset.digest));
+    TRY(record_set_text(r, "/gradient_sum", "train_digest", job->train_digest));
+out:
+    return rc;
+}
+
+static int write_file(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
+                      const struct cost *cost, const struct phase_times *times)
+{
+    int rc = IAU_OK;
+    char digest[DIGEST_CHARS];
+    struct record r = {0};
+    TRY(checkpoint_add_floats(&r, &job->model, "/params", o->w));
+    TRY(add_identity(&r, s, settings, digest));
+    TRY(history_to_record(&o->history, &r, "/history"));
+    TRY(add_cost(&r, cost, times));
+    if (o->gradient_sum && s->kind == STAGE_ORIGIN)
+        TRY(add_gradient_sum(&r, job, o, digest));
+    TRY(provenance_add(&r, job));
+    TRY(record_write(&r, s->path));
+out:
+    record_free(&r);
+    return rc;
+}
+
+int model_file_write(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
+                     const struct cost *cost)
+{
+    struct phase_times times;
+    gather_times(job->comm, cost, &times);
+    int rc = job->comm->rank == 0 ? write_file(job, s, settings, o, cost, &times) : IAU_OK;
+    return comm_agree(job->comm, rc);
+}
+
+static int read_file(struct model_file *f, const struct job *job, const char *path)
+{
+    int rc = IAU_OK;
+    TRY(record_read(&f->record, path));
+    if (strcmp(record_text(&f->record, "/", "format", ""), "iau-model") != 0)
+        TRY(FAIL(IAU_ERR_FORMAT, "%s is no model file of iau", path));
+    TRY(record_digest(&f->record, digest_prefixes, 0, f->digest));
+    if (strcmp(f->digest, record_text(&f->record, "/", "digest", "")) != 0)
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: the parameters do not match the digest stored with them", path));
+    if (strcmp(record_text(&f->record, "/provenance", "data_digest", ""), job->dataset.digest) != 0)
+        TRY(FAIL(IAU_ERR_DATA, "%s was trained on other data than %s: the digests differ", path, job->dataset.path));
+    f->w = mem_alloc(job->model.n_param, sizeof *f->w);
+    if (!f->w)
+        TRY(FAIL(IAU_ERR_MEM, "%lld parameters", (long long)job->model.n_param));
+    TRY(checkpoint_get_floats(&f->record, path, &job->model, "/params", f->w));
+out:
+    return rc;
+}
+
+int model_file_read(struct model_file *f, const struct job *job, const char *path)
+{
+    *f = (struct model_file){0};
+    int rc = comm_agree(job->comm, read_file(f, job, path));
+    if (rc != IAU_OK)
+        model_file_free(f);
+    return rc;
+}
+
+void model_file_free(struct model_file *f)
+{
+    record_free(&f->record);
+    free(f->w);
+    *f = (struct model_file){0};
+}
+
+int model_file_gradient_sum(const struct model_file *f, const struct job *job, double **sum, double *loss_sum,
+                            const char **why)
+{
+    const struct record *r = &f->record;
+    const char *group = "/gradient_sum";
+    const struct record_attribute *loss = record_attribute_find(r, group, "loss_sum");
+    *sum = NULL;
+    *why = NULL;
+    if (!loss)
+        *why = "the origin's file has none";
+    else if (strcmp(record_text(r, group, "model_digest", ""), f->digest) != 0)
+        *why = "it belongs to other parameters";
+    else if (strcmp(record_text(r, group, "data_digest", ""), job->dataset.digest) != 0)
+        *why = "it belongs to other data";
+    else if (strcmp(record_text(r, group, "train_digest", ""), job->train_digest) != 0)
+        *why = "it belongs to another training set";
+    if (*why)
+        return IAU_OK;
+    double *out = mem_alloc(job->model.n_param, sizeof *out);
+    if (!out)
+        return FAIL(IAU_ERR_MEM, "the gradient sum");
+    int rc = checkpoint_get_doubles(r, "the origin's file", &job->model, group, out);
+    if (rc != IAU_OK) {
+        free(out);
+        return rc;
+    }
+    *sum = out;
+    *loss_sum = loss->f64;
+    return IAU_OK;
+}

@@ -1,0 +1,91 @@
+/* Making a stage's model file: train or unlearn, then write. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "app/model_file.h"
+#include "app/stage.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "io/file.h"
+#include "unlearn/iau.h"
+
+static int run_training(struct job *job, const struct stage *s, const char *settings, int resume, struct engine *e,
+                        struct outcome *o)
+{
+    struct train_opts opts = *stage_train_opts(job, s);
+    if (s->kind != STAGE_ORIGIN)
+        opts.gradient_sum = 0; /* it serves later requests to forget, which start from origins */
+    struct trainer t = {.engine = e,
+                        .opts = &opts,
+                        .train = stage_training_set(job, s),
+                        .valid = &job->sets.valid,
+                        .name = s->name,
+                        .restart_path = s->restart_path,
+                        .settings = settings,
+                        .checkpoint_s = job->cfg.output.checkpoint_s,
+                        .resume = resume,
+                        .progress = &job->progress};
+    return trainer_run(o, &t);
+}
+
+static int run_iau(struct job *job, const struct stage *s, struct engine *e, struct outcome *o)
+{
+    int rc = IAU_OK;
+    const struct iau_opts *opts = &job->cfg.method[s->index].iau;
+    struct model_file origin = {0};
+    double *sum = NULL, loss_sum = NAN;
+    const char *why = NULL;
+    if (opts->step == IAU_STEP_CALIBRATED && !job->sets.valid.n)
+        TRY(FAIL(IAU_ERR_CONFIG, "%s: step: calibrated needs a validation set, but data.valid is 0", s->name));
+    TRY(model_file_read(&origin, job, s->origin_path));
+    if (opts->cache == IAU_CACHE_AUTO)
+        TRY(comm_agree(job->comm, model_file_gradient_sum(&origin, job, &sum, &loss_sum, &why)));
+    if (why && opts->correction)
+        log_line("%s  computes the gradient sum anew: %s", s->name, why);
+    struct iau u = {.engine = e,
+                    .opts = opts,
+                    .sets = &job->sets,
+                    .w = origin.w,
+                    .gradient_sum = sum,
+                    .loss_sum = loss_sum,
+                    .name = s->name,
+                    .progress = &job->progress};
+    TRY(iau_run(o, &u));
+out:
+    free(sum);
+    model_file_free(&origin);
+    return comm_agree(job->comm, rc);
+}
+
+/* Make and write; the restart file has served when the model file is in place. */
+static int make(struct job *job, const struct stage *s, const char *settings, int resume)
+{
+    int rc = IAU_OK;
+    struct engine e = {0};
+    struct outcome o = {0};
+    TRY(job_engine(job, stage_train_opts(job, s), &e));
+    TRY(stage_trains(job, s) ? run_training(job, s, settings, resume, &e, &o) : run_iau(job, s, &e, &o));
+    TRY(model_file_write(job, s, settings, &o, &e.cost));
+    TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_remove(s->restart_path) : IAU_OK));
+    log_line("%s  written to %s", s->name, s->path);
+out:
+    outcome_free(&o);
+    engine_free(&e);
+    return rc;
+}
+
+int stage_run(struct job *job, const struct stage *s)
+{
+    int rc = IAU_OK;
+    char *settings = NULL;
+    enum stage_state state;
+    TRY(stage_settings(job, s, &settings));
+    TRY(stage_find(job, s, settings, &state));
+    if (state == STAGE_DONE)
+        log_line("%s  already done: %s", s->name, s->path);
+    else
+        TRY(make(job, s, settings, state == STAGE_RESUMABLE));
+out:
+    free(settings);
+    return rc;
+}

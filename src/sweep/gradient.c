@@ -1,0 +1,91 @@
+/* Losses, gradients and Hessian-vector products over shares and steps. */
+#include <stddef.h>
+
+#include "core/error.h"
+#include "sweep/sweep.h"
+
+struct pass {
+    struct engine *e;
+    const float *w, *v;
+    const struct work *work;
+    struct sums *sums;
+    int segment;
+    int keep;
+};
+
+static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
+{
+    const struct pass *p = ctx;
+    const struct model *m = p->e->model;
+    struct unit *u = p->keep ? &p->e->kept[i] : &wk->unit;
+    sweep_gather(p->e, p->work, i, u);
+    model_forward(m, p->w, u);
+    model_backward(m, p->w, u, wk->vector);
+    double value[N_VALUE] = {[VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
+    sums_add(p->sums, wk->thread, p->segment, wk->vector, value);
+}
+
+static void unit_forward_loss(struct worker *wk, void *ctx, int64_t i)
+{
+    const struct pass *p = ctx;
+    const struct model *m = p->e->model;
+    sweep_gather(p->e, p->work, i, &wk->unit);
+    model_forward(m, p->w, &wk->unit);
+    double value[N_VALUE] = {[VALUE_LOSS] = unit_loss(&wk->unit),
+                             [VALUE_CORRECT] = (double)unit_correct(m, &wk->unit)};
+    sums_add(p->sums, wk->thread, p->segment, NULL, value);
+}
+
+static void unit_product(struct worker *wk, void *ctx, int64_t i)
+{
+    const struct pass *p = ctx;
+    static const double no_value[N_VALUE];
+    model_hessian_product(p->e->model, p->w, p->v, &p->e->kept[i], wk->vector);
+    sums_add(p->sums, wk->thread, p->segment, wk->vector, no_value);
+}
+
+void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment)
+{
+    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
+    sweep_run(e, work->n_unit, unit_gradient, &p);
+    e->cost.gradients += s->segment[segment].n_samples;
+}
+
+void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment)
+{
+    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
+    sweep_run(e, work->n_unit, unit_forward_loss, &p);
+    e->cost.forwards += s->segment[segment].n_samples;
+}
+
+void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int keep)
+{
+    REQUIRE(!keep || work->n_unit <= e->n_kept);
+    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep};
+    sweep_run(e, work->n_unit, unit_gradient, &p);
+    e->cost.gradients += s->segment[0].n_samples;
+}
+
+void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit, struct sums *s)
+{
+    struct pass p = {.e = e, .w = w, .v = v, .sums = s};
+    sweep_run(e, n_unit, unit_product, &p);
+    e->cost.hvps += s->segment[0].n_samples;
+}
+
+int sweep_loss(struct engine *e, const float *w, const struct share *share, const char *what, double *loss,
+               double *accuracy)
+{
+    int rc = IAU_OK;
+    struct sums s;
+    struct work work = share_work(e, share);
+    TRY(comm_agree(e->comm, sums_init(&s, 1, (int64_t[]){0}, N_VALUE, e->n_thread)));
+    sums_begin(&s, &share->n_global);
+    sweep_add_loss(e, w, &work, &s, 0);
+    TRY(sweep_reduce(e, &s, what));
+    *loss = sums_value(&s, 0, VALUE_LOSS) / (double)share->n_global;
+    *accuracy = sums_value(&s, 0, VALUE_CORRECT) / (double)share->n_global;
+out:
+    sums_free(&s);
+    return rc;
+}

@@ -1,0 +1,95 @@
+/* Accumulators of exact sums, a set per thread. */
+#include "sweep/sums.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/exactsum.h"
+#include "core/memory.h"
+
+int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_value, int n_thread)
+{
+    REQUIRE(n_segment <= SUMS_MAX_SEGMENTS && n_value <= SUMS_MAX_VALUES);
+    *s = (struct sums){.n_segment = n_segment, .n_thread = n_thread};
+    for (int i = 0; i < n_segment; i++) {
+        s->segment[i] = (struct segment){.begin = s->length, .n_vector = n_vector[i], .n_value = n_value};
+        s->length += (n_vector[i] + n_value + 7) / 8 * 8;
+    }
+    s->length += 8;
+    s->acc = mem_alloc(s->length * n_thread, sizeof *s->acc);
+    s->first_bad = mem_alloc(n_thread, sizeof *s->first_bad);
+    if (!s->acc || !s->first_bad) {
+        double mib = (double)s->length * n_thread * sizeof *s->acc / 1048576;
+        sums_free(s);
+        return FAIL(IAU_ERR_MEM, "%.0f MiB for sums", mib);
+    }
+    return IAU_OK;
+}
+
+void sums_free(struct sums *s)
+{
+    free(s->acc);
+    free(s->first_bad);
+    *s = (struct sums){0};
+}
+
+void sums_begin(struct sums *s, const int64_t *n_samples)
+{
+    for (int i = 0; i < s->n_segment; i++) {
+        s->segment[i].n_samples = n_samples[i];
+        s->segment[i].scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
+    }
+    memset(s->acc, 0, (size_t)(s->length * s->n_thread) * sizeof *s->acc);
+    for (int t = 0; t < s->n_thread; t++)
+        s->first_bad[t] = INT64_MAX;
+}
+
+/* The rare case: which addend was it? */
+static int64_t find_bad(const float *x, int64_t n)
+{
+    float limit = ldexpf(1, EXACT_BITS_VALUE);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) < limit))
+            return i;
+    return n;
+}
+
+void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value)
+{
+    const struct segment *g = &s->segment[segment];
+    int64_t *acc = s->acc + thread * s->length + g->begin, bad = 0;
+    if (g->n_vector) {
+        bad = exact_add(acc, vector, g->n_vector, g->scale, EXACT_BITS_VALUE);
+        if (bad) {
+            int64_t at = find_bad(vector, g->n_vector);
+            s->first_bad[thread] = at < s->first_bad[thread] ? at : s->first_bad[thread];
+        }
+    }
+    for (int i = 0; i < g->n_value; i++) {
+        int64_t bad_value = exact_add_one(acc + g->n_vector + i, value[i], g->scale, EXACT_BITS_VALUE);
+        if (bad_value && g->n_vector < s->first_bad[thread])
+            s->first_bad[thread] = g->n_vector;
+        bad += bad_value;
+    }
+    *sums_bad(s, thread) += bad;
+}
+
+void sums_mean(const struct sums *s, int segment, float *out)
+{
+    const struct segment *g = &s->segment[segment];
+    exact_to_float(out, s->acc + g->begin, g->n_vector, g->scale, 1.0 / (double)g->n_samples);
+}
+
+void sums_total(const struct sums *s, int segment, double *out)
+{
+    const struct segment *g = &s->segment[segment];
+    exact_to_double(out, s->acc + g->begin, g->n_vector, g->scale, 1);
+}
+
+double sums_value(const struct sums *s, int segment, int i)
+{
+    const struct segment *g = &s->segment[segment];
+    return (double)s->acc[g->begin + g->n_vector + i] / g->scale;
+}

@@ -1,0 +1,199 @@
+/* The engine: threads, gathering of units, shares of index sets, and the reduction. */
+#include "sweep/sweep.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/exactsum.h"
+#include "core/memory.h"
+#include "data/shard.h"
+#include "kernel/lanes.h"
+
+int engine_threads(void)
+{
+    return omp_get_max_threads();
+}
+
+/* value = ((raw / 255) - mean) / std for bytes, (raw - mean) / std for tables, as one product and one sum. */
+static int set_normalisation(struct engine *e, const struct real_list *mean, const struct real_list *std)
+{
+    const struct dataset *d = e->dataset;
+    e->scale = mem_alloc(d->c, sizeof *e->scale);
+    e->shift = mem_alloc(d->c, sizeof *e->shift);
+    if (!e->scale || !e->shift)
+        return FAIL(IAU_ERR_MEM, "normalisation of %d channels", d->c);
+    int given = mean && mean->n > 0;
+    if (given && (mean->n != d->c || !std || std->n != d->c))
+        return FAIL(IAU_ERR_CONFIG, "data.normalize needs %d values each for mean and std, as %s has channels", d->c,
+                    d->path);
+    for (int c = 0; c < d->c; c++) {
+        double m = given ? mean->v[c] : d->is_table ? 0 : d->mean[c];
+        double s = given ? std->v[c] : d->is_table ? 1 : d->std[c];
+        if (!(s > 0))
+            s = 1; /* a constant channel: only its mean goes */
+        e->scale[c] = (float)(1 / (s * (d->is_u8 ? 255 : 1)));
+        e->shift[c] = (float)(-m / s);
+    }
+    return IAU_OK;
+}
+
+int engine_init(struct engine *e, const struct model *model, const struct dataset *dataset, int unit,
+                const struct real_list *mean, const struct real_list *std, const struct comm *comm)
+{
+    int rc = IAU_OK;
+    int lanes = (unit + LANE_BLOCK - 1) / LANE_BLOCK * LANE_BLOCK;
+    *e = (struct engine){.model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
+    e->phase = PHASE_COMPUTE;
+    TRY(set_normalisation(e, mean, std));
+    e->gather = (struct gather_shape){.c = dataset->c,
+                                      .h = dataset->h,
+                                      .w = dataset->w,
+                                      .h_out = model->in.h,
+                                      .w_out = model->in.w,
+                                      .lanes = lanes,
+                                      .scale = e->scale,
+                                      .shift = e->shift};
+    e->n_thread = engine_threads();
+    e->worker = mem_alloc(e->n_thread, sizeof *e->worker);
+    if (!e->worker)
+        TRY(FAIL(IAU_ERR_MEM, "workers of %d threads", e->n_thread));
+    for (int t = 0; t < e->n_thread; t++) {
+        struct worker *wk = &e->worker[t];
+        wk->thread = t;
+        TRY(unit_init(&wk->unit, model, lanes, UNIT_GRADIENT));
+        wk->vector = mem_alloc(model->n_param, sizeof *wk->vector);
+        if (!wk->vector)
+            TRY(FAIL(IAU_ERR_MEM, "a gradient of %lld parameters", (long long)model->n_param));
+    }
+out:
+    if (rc != IAU_OK)
+        engine_free(e);
+    return rc;
+}
+
+int engine_keep(struct engine *e, int n)
+{
+    int rc = IAU_OK;
+    e->kept = mem_alloc(n, sizeof *e->kept);
+    if (!e->kept)
+        return FAIL(IAU_ERR_MEM, "%d units of a step", n);
+    for (e->n_kept = 0; e->n_kept < n; e->n_kept++)
+        TRY(unit_init(&e->kept[e->n_kept], e->model, e->lanes, UNIT_TANGENT));
+out:
+    return rc;
+}
+
+void engine_free(struct engine *e)
+{
+    for (int t = 0; e->worker && t < e->n_thread; t++) {
+        unit_free(&e->worker[t].unit);
+        free(e->worker[t].vector);
+    }
+    for (int i = 0; i < e->n_kept; i++)
+        unit_free(&e->kept[i]);
+    free(e->worker);
+    free(e->kept);
+    free(e->scale);
+    free(e->shift);
+    *e = (struct engine){0};
+}
+
+int share_load(struct share *s, const struct engine *e, const struct index_set *set)
+{
+    int64_t n_unit = (set->n + e->unit - 1) / e->unit;
+    struct range units = shard_range(n_unit, e->comm->rank, e->comm->size);
+    int64_t begin = units.begin * e->unit, end = units.end * e->unit;
+    begin = begin < set->n ? begin : set->n;
+    end = end < set->n ? end : set->n;
+    *s = (struct share){.n_global = set->n, .first = begin};
+    return comm_agree(e->comm, rows_load(&s->rows, e->dataset, set->part, set->row + begin, end - begin));
+}
+
+void share_free(struct share *s)
+{
+    rows_free(&s->rows);
+    *s = (struct share){0};
+}
+
+struct work share_work(const struct engine *e, const struct share *s)
+{
+    return (struct work){.rows = &s->rows, .n_unit = (s->rows.n + e->unit - 1) / e->unit, .n = s->rows.n};
+}
+
+void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u)
+{
+    const uint8_t *sample[UNIT_MAX_LANES];
+    const struct rows *r = work->rows;
+    const struct piece *piece = work->piece ? &work->piece[i] : NULL;
+    int64_t first = i * e->unit;
+    u->n = piece ? piece->n : (int)(work->n - first < e->unit ? work->n - first : e->unit);
+    for (int k = 0; k < u->lanes; k++) {
+        int j = k < u->n ? k : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
+        int64_t row = piece ? piece->index[j] : first + j;
+        sample[k] = (const uint8_t *)r->x + (size_t)row * r->sample_bytes;
+        u->label[k] = r->label[row];
+        u->weight[k] = k < u->n;
+    }
+    if (e->dataset->is_u8)
+        gather_u8(&e->gather, sample, u->node[0].a);
+    else
+        gather_f32(&e->gather, (const float *const *)sample, u->node[0].a);
+}
+
+void sweep_run(struct engine *e, int64_t n_unit, void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx)
+{
+    double start = timer_now_s();
+#pragma omp parallel for schedule(dynamic) num_threads(e->n_thread) if (e->n_thread > 1)
+    for (int64_t i = 0; i < n_unit; i++)
+        unit(&e->worker[omp_get_thread_num()], ctx, i);
+    e->cost.seconds[e->phase] += timer_now_s() - start;
+}
+
+/* The threads' accumulators into the first, each thread a range of places. */
+static void merge_threads(struct sums *s)
+{
+    if (s->n_thread == 1)
+        return;
+#pragma omp parallel num_threads(s->n_thread)
+    {
+        struct range r = shard_range(s->length / 8, omp_get_thread_num(), omp_get_num_threads());
+        for (int t = 1; t < s->n_thread; t++)
+            exact_merge(s->acc + r.begin * 8, s->acc + t * s->length + r.begin * 8, (r.end - r.begin) * 8);
+    }
+}
+
+static int report_bad(const struct engine *e, struct sums *s, const char *what)
+{
+    int64_t first = INT64_MAX;
+    for (int t = 0; t < s->n_thread; t++)
+        first = s->first_bad[t] < first ? s->first_bad[t] : first;
+    comm_min_i64(e->comm, &first, 1);
+    const char *tensor = first < e->model->n_param && s->segment[0].n_vector ? model_tensor_at(e->model, first)->name
+                                                                             : "the loss";
+    return FAIL(IAU_ERR_NUMERIC, "%s: %s is not finite or too large; a smaller learning rate may help", what, tensor);
+}
+
+int sweep_reduce(struct engine *e, struct sums *s, const char *what)
+{
+    double start = timer_now_s();
+    merge_threads(s);
+    comm_sum_i64(e->comm, s->acc, s->length);
+    e->cost.payload_bytes += s->length * (int64_t)sizeof *s->acc;
+    e->cost.seconds[e->phase == PHASE_COMPUTE ? PHASE_REDUCE : e->phase] += timer_now_s() - start;
+    if (*sums_bad(s, 0))
+        return comm_agree(e->comm, report_bad(e, s, what));
+    return IAU_OK;
+}
+
+uint64_t sweep_checksum(const float *w, int64_t n)
+{
+    uint64_t h = 1469598103934665603u; /* FNV-1a over 32-bit words */
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, w + i, sizeof bits);
+        h = (h ^ bits) * 1099511628211u;
+    }
+    return h;
+}

@@ -1,0 +1,201 @@
+/* The state of a training run in memory and in its restart file. */
+#include "train/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/memory.h"
+#include "train/checkpoint.h"
+
+static const char *const columns[] = {"epoch", "loss_train", "accuracy_train", "loss_valid", "accuracy_valid",
+                                      "lr",    "seconds_s",  "samples_per_s",  NULL};
+
+/* Numbers of the state as scalars of the restart file, in one list for writing and reading. */
+struct scalar {
+    const char *path;
+    int64_t *i64;
+    double *f64;
+};
+enum { N_SCALAR = 10 };
+
+static void scalars_of(struct train_state *s, struct scalar list[N_SCALAR])
+{
+    const struct scalar all[N_SCALAR] = {
+        {"/state/epoch", &s->epoch, NULL},
+        {"/state/step", &s->step, NULL},
+        {"/state/best_epoch", &s->best_epoch, NULL},
+        {"/state/worse", &s->worse, NULL},
+        {"/state/correct", &s->correct, NULL},
+        {"/state/n_seen", &s->n_seen, NULL},
+        {"/state/optimizer_t", &s->optimizer.t, NULL},
+        {"/state/best_accuracy", NULL, &s->best_accuracy},
+        {"/state/loss_sum", NULL, &s->loss_sum},
+        {"/state/epoch_s", NULL, &s->epoch_s},
+    };
+    memcpy(list, all, sizeof all);
+}
+
+void state_next_epoch(struct train_state *s)
+{
+    s->epoch++;
+    s->step = s->correct = s->n_seen = 0;
+    s->loss_sum = s->epoch_s = 0;
+}
+
+static int state_write(struct train_state *s, const struct training *training)
+{
+    const struct trainer *t = training->trainer;
+    const struct model *m = t->engine->model;
+    int rc = IAU_OK;
+    struct record r = {0};
+    struct scalar list[N_SCALAR];
+    TRY(record_set_text(&r, "/", "settings", t->settings));
+    TRY(record_set_text(&r, "/", "format", "iau-restart"));
+    TRY(checkpoint_add_floats(&r, m, "/params", s->w));
+    TRY(checkpoint_add_floats(&r, m, "/best", s->best));
+    TRY(checkpoint_add_floats(&r, m, "/optimizer/m", s->optimizer.m));
+    if (s->optimizer.v)
+        TRY(checkpoint_add_floats(&r, m, "/optimizer/v", s->optimizer.v));
+    scalars_of(s, list);
+    for (int i = 0; i < N_SCALAR; i++)
+        TRY(list[i].i64 ? record_add(&r, list[i].path, RECORD_I64, 0, NULL, list[i].i64)
+                        : record_add(&r, list[i].path, RECORD_F64, 0, NULL, list[i].f64));
+    TRY(history_to_record(&s->history, &r, "/history"));
+    TRY(checkpoint_add_cost(&r, "/cost", &t->engine->cost));
+    TRY(record_write(&r, t->restart_path));
+out:
+    record_free(&r);
+    return rc;
+}
+
+static int state_read(struct train_state *s, const struct training *training)
+{
+    const struct trainer *t = training->trainer;
+    const struct model *m = t->engine->model;
+    const char *path = t->restart_path;
+    int rc = IAU_OK;
+    struct record r = {0};
+    struct scalar list[N_SCALAR];
+    TRY(record_read(&r, path));
+    TRY(checkpoint_get_floats(&r, path, m, "/params", s->w));
+    TRY(checkpoint_get_floats(&r, path, m, "/best", s->best));
+    TRY(checkpoint_get_floats(&r, path, m, "/optimizer/m", s->optimizer.m));
+    if (s->optimizer.v)
+        TRY(checkpoint_get_floats(&r, path, m, "/optimizer/v", s->optimizer.v));
+    scalars_of(s, list);
+    for (int i = 0; i < N_SCALAR; i++) {
+        const struct record_array *a = record_find(&r, list[i].path);
+        if (!a || record_count(a) != 1)
+            TRY(FAIL(IAU_ERR_FORMAT, "%s has no %s: it is no restart file", path, list[i].path));
+        if (list[i].i64)
+            *list[i].i64 = *(const int64_t *)a->data;
+        else
+            *list[i].f64 = *(const double *)a->data;
+    }
+    TRY(history_from_record(&s->history, &r, "/history"));
+    TRY(checkpoint_get_cost(&r, "/cost", &t->engine->cost));
+out:
+    record_free(&r);
+    return rc;
+}
+
+static int allocate(struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    struct engine *e = t->engine;
+    int rc = IAU_OK;
+    int64_t n = e->model->n_param, n_own = s->shards.end - s->shards.begin;
+    s->state.w = mem_alloc(n, sizeof *s->state.w);
+    s->state.best = mem_alloc(n, sizeof *s->state.best);
+    s->g = mem_alloc(n, sizeof *s->g);
+    s->v = mem_alloc(n, sizeof *s->v);
+    s->piece = mem_alloc(n_own, sizeof *s->piece);
+    s->order = mem_alloc(s->rows.n, sizeof *s->order);
+    if (!s->state.w || !s->state.best || !s->g || !s->v || !s->piece || !s->order)
+        TRY(FAIL(IAU_ERR_MEM, "training %lld parameters", (long long)n));
+    TRY(optimizer_init(&s->state.optimizer, &t->opts->optimizer, n));
+    TRY(sums_init(&s->sums, 1, &n, N_VALUE, e->n_thread));
+    if (t->opts->restriction.alpha != 0)
+        TRY(engine_keep(e, (int)n_own));
+out:
+    return rc;
+}
+
+/* The rows of this rank's shards, which are neighbours in the training set. */
+static int load_own_rows(struct training *s)
+{
+    const struct index_set *set = s->trainer->train;
+    if (s->shards.begin == s->shards.end)
+        return IAU_OK;
+    int64_t begin = shard_positions(&s->plan, (int)s->shards.begin).begin;
+    int64_t end = shard_positions(&s->plan, (int)s->shards.end - 1).end;
+    return rows_load(&s->rows, s->trainer->engine->dataset, set->part, set->row + begin, end - begin);
+}
+
+int training_init(struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    struct engine *e = t->engine;
+    int rc = IAU_OK;
+    double start = timer_now_s();
+    s->plan = shard_plan(t->train->n, (int)t->opts->batch, (int)t->opts->unit);
+    s->shards = shard_range(s->plan.n_shard, e->comm->rank, e->comm->size);
+    if (e->comm->size > s->plan.n_shard)
+        log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name, s->plan.n_shard, e->comm->size,
+                 (long long)t->opts->batch, (long long)t->opts->unit);
+    history_init(&s->state.history, columns);
+    TRY(comm_agree(e->comm, load_own_rows(s)));
+    TRY(comm_agree(e->comm, allocate(s)));
+    if (t->valid->n)
+        TRY(share_load(&s->valid, e, t->valid));
+    e->cost.seconds[PHASE_READ] += timer_now_s() - start;
+    model_init_params(e->model, (uint64_t)t->opts->seed, s->state.w);
+    memcpy(s->state.best, s->state.w, (size_t)e->model->n_param * sizeof *s->state.w);
+    if (t->resume) {
+        TRY(comm_agree(e->comm, state_read(&s->state, s)));
+        log_line("%s  goes on at epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
+                 (long long)s->state.step + 1);
+    }
+out:
+    return rc;
+}
+
+void training_release_samples(struct training *s)
+{
+    rows_free(&s->rows);
+    share_free(&s->valid);
+}
+
+void training_free(struct training *s)
+{
+    training_release_samples(s);
+    sums_free(&s->sums);
+    optimizer_free(&s->state.optimizer);
+    history_free(&s->state.history);
+    free(s->state.w);
+    free(s->state.best);
+    free(s->g);
+    free(s->v);
+    free(s->piece);
+    free(s->order);
+}
+
+int training_checkpoint_due(const struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    return t->engine->comm->rank == 0 && t->checkpoint_s > 0 && timer_now_s() - s->saved_s >= t->checkpoint_s;
+}
+
+int training_save(struct training *s)
+{
+    struct engine *e = s->trainer->engine;
+    double start = timer_now_s();
+    s->state.epoch_s += start - s->epoch_start_s;
+    s->epoch_start_s = start;
+    int rc = comm_agree(e->comm, e->comm->rank == 0 ? state_write(&s->state, s) : IAU_OK);
+    s->saved_s = timer_now_s();
+    e->cost.seconds[PHASE_WRITE] += s->saved_s - start;
+    return rc;
+}

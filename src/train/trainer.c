@@ -1,0 +1,255 @@
+/* The epoch loop. A step is: gather, gradients, exact reduction, with restriction a Hessian product and a second
+ * reduction, update. All ranks hold the same parameters and take the same decisions. */
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/memory.h"
+#include "core/stop.h"
+#include "io/file.h"
+#include "train/restriction.h"
+#include "train/schedule.h"
+#include "train/state.h"
+
+/* A checkpoint is due: added by rank 0 to the stop word of a reduction, beside the ranks that ask to stop. */
+static const int64_t CHECKPOINT_DUE = (int64_t)1 << 32;
+
+/* The order of this rank's shards in an epoch, as places in its rows. */
+static void order_epoch(struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    int64_t offset = 0;
+    for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
+        struct range r = shard_positions(&s->plan, (int)j);
+        int64_t n = r.end - r.begin;
+        shard_order(n, (uint64_t)t->opts->seed, s->state.epoch, (int)j, s->order + offset);
+        for (int64_t i = 0; i < n; i++)
+            s->order[offset + i] += (int32_t)offset;
+        offset += n;
+    }
+}
+
+/* This rank's units of a step. */
+static struct work step_work(struct training *s, int64_t step)
+{
+    int64_t offset = 0, n_unit = 0;
+    for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
+        struct range all = shard_positions(&s->plan, (int)j), unit = shard_unit(&s->plan, (int)j, step);
+        if (unit.end > unit.begin)
+            s->piece[n_unit++] = (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
+        offset += all.end - all.begin;
+    }
+    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece};
+}
+
+/* g += alpha H v, with v the normalised gradient of the same batch. */
+static int restrict_gradient(struct training *s, const struct work *work, int64_t n, const char *what)
+{
+    const struct trainer *t = s->trainer;
+    struct engine *e = t->engine;
+    double start = timer_now_s();
+    restriction_direction(e->model, t->opts->restriction.norm, s->g, s->v);
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    sums_begin(&s->sums, &n);
+    sweep_add_step_product(e, s->state.w, s->v, work->n_unit, &s->sums);
+    int rc = sweep_reduce(e, &s->sums, what);
+    if (rc != IAU_OK)
+        return rc;
+    start = timer_now_s();
+    sums_mean(&s->sums, 0, s->v);
+    float alpha = (float)t->opts->restriction.alpha;
+    for (int64_t i = 0; i < e->model->n_param; i++)
+        s->g[i] += alpha * s->v[i];
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    return IAU_OK;
+}
+
+/* One step; *stop is the agreed stop word. */
+static int train_step(struct training *s, int64_t *stop)
+{
+    const struct trainer *t = s->trainer;
+    struct engine *e = t->engine;
+    char what[96];
+    int restricted = t->opts->restriction.alpha != 0;
+    int64_t n = shard_step_samples(&s->plan, s->state.step);
+    struct work work = step_work(s, s->state.step);
+    snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
+             (long long)s->state.step + 1);
+    sums_begin(&s->sums, &n);
+    sweep_add_step_gradient(e, s->state.w, &work, &s->sums, restricted);
+    *sums_stop(&s->sums, 0) = stop_requested() + (training_checkpoint_due(s) ? CHECKPOINT_DUE : 0);
+    int rc = sweep_reduce(e, &s->sums, what);
+    if (rc != IAU_OK)
+        return rc;
+    double start = timer_now_s();
+    *stop = *sums_stop(&s->sums, 0);
+    s->state.loss_sum += sums_value(&s->sums, 0, VALUE_LOSS);
+    s->state.correct += (int64_t)sums_value(&s->sums, 0, VALUE_CORRECT);
+    s->state.n_seen += n;
+    sums_mean(&s->sums, 0, s->g);
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    if (restricted && (rc = restrict_gradient(s, &work, n, what)) != IAU_OK)
+        return rc;
+    start = timer_now_s();
+    double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
+    optimizer_step(&s->state.optimizer, lr, s->state.w, s->g);
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    s->state.step++;
+    return IAU_OK;
+}
+
+static void show_live(const struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    double seconds = timer_now_s() - s->run_start_s;
+    int64_t done = s->state.epoch * s->plan.n_step + s->state.step - s->first_step;
+    int64_t left = t->opts->epochs * s->plan.n_step - s->state.epoch * s->plan.n_step - s->state.step;
+    double rate = (double)done / seconds;
+    log_live("%s  epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  at most %.0f s left", t->name,
+             (long long)s->state.epoch + 1, (long long)t->opts->epochs, (long long)s->state.step,
+             (long long)s->plan.n_step, s->state.loss_sum / (double)s->state.n_seen, rate * s->plan.batch,
+             (double)left / rate);
+}
+
+/* Write a restart file where the stop word says so. @return IAU_STOPPED if the job is to end */
+static int obey_stop_word(struct training *s, int64_t stop)
+{
+    if (!stop)
+        return IAU_OK;
+    int rc = training_save(s);
+    int wanted = (stop & (CHECKPOINT_DUE - 1)) != 0;
+    if (rc != IAU_OK)
+        return rc;
+    if (wanted)
+        log_line("%s  stopped at epoch %lld step %lld; the same command goes on from %s", s->trainer->name,
+                 (long long)s->state.epoch + 1, (long long)s->state.step, s->trainer->restart_path);
+    return wanted ? IAU_STOPPED : IAU_OK;
+}
+
+/* After an epoch: validation, the best model, a row of history. *enough: patience has run out. */
+static int end_epoch(struct training *s, int *enough)
+{
+    const struct trainer *t = s->trainer;
+    struct engine *e = t->engine;
+    char what[96];
+    double loss_valid = NAN, accuracy_valid = NAN, seconds = s->state.epoch_s + timer_now_s() - s->epoch_start_s;
+    snprintf(what, sizeof what, "%s: validation after epoch %lld", t->name, (long long)s->state.epoch + 1);
+    int rc = comm_check_equal(e->comm, sweep_checksum(s->state.w, e->model->n_param), what);
+    if (rc != IAU_OK)
+        return rc;
+    if (t->valid->n) {
+        e->phase = PHASE_EVALUATE;
+        rc = sweep_loss(e, s->state.w, &s->valid, what, &loss_valid, &accuracy_valid);
+        e->phase = PHASE_COMPUTE;
+        if (rc != IAU_OK)
+            return rc;
+    }
+    int better = s->state.epoch == 0 || !t->valid->n || accuracy_valid >= s->state.best_accuracy;
+    s->state.worse = better ? 0 : s->state.worse + 1;
+    if (better) {
+        s->state.best_accuracy = accuracy_valid;
+        s->state.best_epoch = s->state.epoch;
+        memcpy(s->state.best, s->state.w, (size_t)e->model->n_param * sizeof *s->state.w);
+    }
+    double n = (double)s->plan.n, loss = s->state.loss_sum / n, accuracy = (double)s->state.correct / n;
+    double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
+    double row[] = {(double)s->state.epoch + 1, loss, accuracy, loss_valid, accuracy_valid, lr, seconds, n / seconds};
+    log_line("%s  epoch %3lld  loss %.4f  accuracy %.2f %%  validation %.2f %%%s  %.0f samples/s", t->name,
+             (long long)s->state.epoch + 1, loss, 100 * accuracy, 100 * accuracy_valid, better ? " *" : "  ",
+             n / seconds);
+    progress_row(t->progress, t->name, "epoch", s->state.epoch + 1, loss, loss_valid, accuracy_valid, n / seconds,
+                 seconds);
+    *enough = t->valid->n && t->opts->patience && s->state.worse >= t->opts->patience;
+    return history_add(&s->state.history, row);
+}
+
+static int run_epoch(struct training *s, int *enough)
+{
+    order_epoch(s);
+    s->epoch_start_s = timer_now_s();
+    while (s->state.step < s->plan.n_step) {
+        int64_t stop = 0;
+        int rc = train_step(s, &stop);
+        if (rc == IAU_OK)
+            rc = obey_stop_word(s, stop);
+        if (rc != IAU_OK)
+            return rc;
+        show_live(s);
+    }
+    int rc = comm_agree(s->trainer->engine->comm, end_epoch(s, enough));
+    state_next_epoch(&s->state);
+    return rc;
+}
+
+int trainer_gradient_sum(struct engine *e, const float *w, const struct index_set *set, double *sum,
+                         double *loss_sum)
+{
+    int rc = IAU_OK;
+    struct share share = {0};
+    struct sums sums = {0};
+    TRY(share_load(&share, e, set));
+    TRY(comm_agree(e->comm, sums_init(&sums, 1, &e->model->n_param, N_VALUE, e->n_thread)));
+    struct work work = share_work(e, &share);
+    sums_begin(&sums, &set->n);
+    sweep_add_gradient(e, w, &work, &sums, 0);
+    TRY(sweep_reduce(e, &sums, "the gradient sum of the training set"));
+    sums_total(&sums, 0, sum);
+    *loss_sum = sums_value(&sums, 0, VALUE_LOSS);
+out:
+    sums_free(&sums);
+    share_free(&share);
+    return rc;
+}
+
+/* Hand the best model over, with the gradient sum at its parameters where that is wanted. */
+static int finish(struct training *s, struct outcome *o)
+{
+    const struct trainer *t = s->trainer;
+    int rc = IAU_OK;
+    training_release_samples(s);
+    o->w = s->state.best;
+    s->state.best = NULL;
+    o->history = s->state.history;
+    s->state.history = (struct history){0};
+    if (t->opts->gradient_sum) {
+        o->gradient_sum = mem_alloc(t->engine->model->n_param, sizeof *o->gradient_sum);
+        TRY(comm_agree(t->engine->comm, o->gradient_sum ? IAU_OK : FAIL(IAU_ERR_MEM, "the gradient sum")));
+        TRY(trainer_gradient_sum(t->engine, o->w, t->train, o->gradient_sum, &o->loss_sum));
+    }
+out:
+    return rc;
+}
+
+int trainer_run(struct outcome *o, const struct trainer *t)
+{
+    int rc = IAU_OK, enough = 0;
+    struct training s = {.trainer = t};
+    *o = (struct outcome){0};
+    TRY(training_init(&s));
+    enough = t->valid->n && t->opts->patience && s.state.worse >= t->opts->patience;
+    s.run_start_s = s.saved_s = timer_now_s();
+    s.first_step = s.state.epoch * s.plan.n_step + s.state.step;
+    while (s.state.epoch < t->opts->epochs && !enough)
+        TRY(run_epoch(&s, &enough));
+    if (enough)
+        log_line("%s  no better validation accuracy for %lld epochs; keeping epoch %lld", t->name,
+                 (long long)t->opts->patience, (long long)s.state.best_epoch + 1);
+    TRY(finish(&s, o));
+out:
+    training_free(&s);
+    if (rc != IAU_OK)
+        outcome_free(o);
+    return rc;
+}
+
+void outcome_free(struct outcome *o)
+{
+    free(o->w);
+    free(o->gradient_sum);
+    history_free(&o->history);
+    *o = (struct outcome){0};
+}

@@ -1,0 +1,153 @@
+/* The command line: what each command takes, what it refuses and with which words, and help that
+ * says it all. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli.h"
+#include "app/config_table.h"
+#include "core/error.h"
+#include "harness.h"
+
+#define PARSE(cli, ...)                                                                      \
+    cli_parse((cli), (int)(sizeof((const char *[]){"iau", ##__VA_ARGS__}) / sizeof(char *)), \
+              (char *const[]){"iau", ##__VA_ARGS__})
+
+#define REFUSE(message, ...)                                      \
+    do {                                                          \
+        struct cli refused;                                       \
+        int refused_rc = PARSE(&refused, ##__VA_ARGS__);          \
+        CU_ASSERT_PTR_NULL(refused.override);                     \
+        harness_expect_error(refused_rc, IAU_ERR_USAGE, message); \
+        cli_free(&refused);                                       \
+    } while (0)
+
+static void a_config_command_takes_overrides_and_flags(void)
+{
+    struct cli cli;
+    CU_ASSERT_EQUAL(PARSE(&cli, "train", "--train.epochs=5", "c.yaml", "--force", "-v", "--dry-run",
+                          "--data.file=a b.h5"),
+                    IAU_OK);
+    CU_ASSERT_EQUAL(cli.command, COMMAND_TRAIN);
+    CU_ASSERT_STRING_EQUAL(cli.config, "c.yaml");
+    CU_ASSERT_EQUAL(cli.n_override, 2);
+    CU_ASSERT_STRING_EQUAL(cli.override[0], "--train.epochs=5");
+    CU_ASSERT_STRING_EQUAL(cli.override[1], "--data.file=a b.h5");
+    CU_ASSERT(cli.force && cli.verbose && cli.dry_run && !cli.quiet && !cli.help);
+    cli_free(&cli);
+    for (int i = COMMAND_TRAIN; i <= COMMAND_RUN; i++) {
+        CU_ASSERT_EQUAL(PARSE(&cli, (char *)cli_command_name(i), "-q", "--", "-c.yaml"), IAU_OK);
+        CU_ASSERT_EQUAL(cli.command, (enum command)i);
+        CU_ASSERT_STRING_EQUAL(cli.config, "-c.yaml");
+        CU_ASSERT(cli.quiet);
+        cli_free(&cli);
+    }
+}
+
+static void import_takes_format_sources_and_target(void)
+{
+    struct cli cli;
+    CU_ASSERT_EQUAL(PARSE(&cli, "import", "idx", "a", "b", "--out", "d.h5", "c", "--name=x",
+                          "--shuffle", "4294967295", "e"),
+                    IAU_OK);
+    CU_ASSERT_STRING_EQUAL(cli.format, "idx");
+    CU_ASSERT_EQUAL(cli.n_source, 4);
+    CU_ASSERT_STRING_EQUAL(cli.source[2], "c");
+    CU_ASSERT_STRING_EQUAL(cli.source[3], "e");
+    CU_ASSERT_STRING_EQUAL(cli.out, "d.h5");
+    CU_ASSERT_STRING_EQUAL(cli.name, "x");
+    CU_ASSERT_EQUAL(cli.has_shuffle, 1);
+    CU_ASSERT_EQUAL(cli.shuffle, 4294967295);
+    cli_free(&cli);
+    CU_ASSERT_EQUAL(PARSE(&cli, "import", "cifar10", "a", "--out=d.h5"), IAU_OK);
+    CU_ASSERT(!cli.has_shuffle && !cli.name && !cli.force);
+    cli_free(&cli);
+}
+
+static void inspect_help_and_version(void)
+{
+    struct cli cli;
+    CU_ASSERT_EQUAL(PARSE(&cli, "inspect", "--digest", "m.h5"), IAU_OK);
+    CU_ASSERT(cli.digest && strcmp(cli.file, "m.h5") == 0);
+    cli_free(&cli);
+    CU_ASSERT_EQUAL(PARSE(&cli, "--version"), IAU_OK);
+    CU_ASSERT(cli.version && cli.command == COMMAND_NONE);
+    cli_free(&cli);
+    CU_ASSERT_EQUAL(PARSE(&cli, "-h"), IAU_OK);
+    CU_ASSERT(cli.help && cli.command == COMMAND_NONE);
+    cli_free(&cli);
+    CU_ASSERT_EQUAL(PARSE(&cli, "unlearn", "--help"), IAU_OK);
+    CU_ASSERT(cli.help && cli.command == COMMAND_UNLEARN);
+    cli_free(&cli);
+    cli_free(&cli);
+}
+
+static void wrong_lines_are_refused_with_a_hint(void)
+{
+    REFUSE("no command given; try 'iau --help'");
+    REFUSE("unknown command trian; did you mean 'train'?; try 'iau --help'", "trian", "c.yaml");
+    REFUSE("unknown command xyz; try 'iau --help'", "xyz");
+    REFUSE("no config file given; try 'iau train --help'", "train");
+    REFUSE("unknown option --forse; did you mean '--force'?; try 'iau train --help'", "train",
+           "c.yaml", "--forse");
+    REFUSE("unknown option --epochs=5; try 'iau train --help'", "train", "c.yaml", "--epochs=5");
+    REFUSE("unknown option -x; try", "run", "-x");
+    REFUSE("--digest does not apply to this command; try 'iau train --help'", "train", "c.yaml",
+           "--digest");
+    REFUSE("--dry-run does not apply to this command", "import", "--dry-run");
+    REFUSE("--force takes no value", "train", "c.yaml", "--force=1");
+    REFUSE("one argument too many: d.yaml", "train", "c.yaml", "d.yaml");
+    REFUSE("--train.epochs needs a value: --section.key=value", "train", "c.yaml", "--train.epochs",
+           "5");
+    REFUSE("--train.epochs=5: this command takes no settings", "inspect", "f", "--train.epochs=5");
+    REFUSE("--quiet and --verbose exclude each other", "train", "c.yaml", "-q", "-v");
+    REFUSE("no format given; try 'iau import --help'", "import", "--out", "d");
+    REFUSE("unknown format png: must be one of idx|cifar10", "import", "png", "a", "--out", "d");
+    REFUSE("no source files given", "import", "idx", "--out", "d");
+    REFUSE("no --out FILE given", "import", "idx", "a");
+    REFUSE("--out needs a value", "import", "idx", "a", "--out");
+    REFUSE("--out needs a value", "import", "idx", "a", "--out=");
+    REFUSE("--shuffle takes a seed from 0 to 4294967295, not -1", "import", "idx", "a",
+           "--shuffle=-1");
+    REFUSE("--shuffle takes a seed from 0 to 4294967295, not x", "import", "idx", "--shuffle", "x");
+    REFUSE("no file given; try 'iau inspect --help'", "inspect", "--digest");
+    REFUSE("one argument too many: b", "inspect", "a", "b");
+}
+
+static void help_is_complete_and_fits_80_columns(void)
+{
+    struct setting_table tables[] = {config_table(), config_method_table()};
+    for (int c = COMMAND_NONE; c < N_COMMAND; c++) {
+        char *text = cli_help(c);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "Usage: iau"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "Examples:"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, "Exit status:"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, cli_command_name(c)));
+        for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+            CU_ASSERT(strcspn(line, "\n") <= 80);
+        for (int k = 0; c >= COMMAND_TRAIN && c <= COMMAND_RUN && k < 2; k++)
+            for (int i = 0; i < tables[k].n; i++)
+                CU_ASSERT_PTR_NOT_NULL(strstr(text, tables[k].row[i].key));
+        free(text);
+    }
+    char *text = cli_help(COMMAND_NONE);
+    for (int c = COMMAND_IMPORT; c < N_COMMAND; c++) {
+        char line[32];
+        snprintf(line, sizeof(line), "\n  %s ", cli_command_name(c));
+        CU_ASSERT_PTR_NOT_NULL(strstr(text, line));
+    }
+    free(text);
+}
+
+int main(int argc, char **argv)
+{
+    CU_TestInfo tests[] = {
+        {"a config command takes overrides and flags", a_config_command_takes_overrides_and_flags},
+        {"import takes format, sources and target", import_takes_format_sources_and_target},
+        {"inspect, help and version", inspect_help_and_version},
+        {"wrong lines are refused with a hint", wrong_lines_are_refused_with_a_hint},
+        {"help is complete and fits 80 columns", help_is_complete_and_fits_80_columns},
+        CU_TEST_INFO_NULL};
+    return harness_run(argc, argv, "cli", tests);
+}

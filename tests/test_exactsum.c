@@ -1,0 +1,203 @@
+/* Exact sums: the order of addends, threads and ranks does not matter, and what cannot be summed is
+ * counted. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/exactsum.h"
+#include "core/memory.h"
+#include "core/rng.h"
+#include "harness.h"
+
+enum { LENGTH = 1003, ADDENDS = 41 };
+
+/* Addends of very different size and sign, the kind whose float sum depends on the order. */
+static void fill_addend(float *x, int which)
+{
+    harness_fill(x, LENGTH, (uint64_t)which + 1);
+    for (int i = 0; i < LENGTH; i++)
+        x[i] = ldexpf(x[i], (which * 7 + i) % 36 - 18);
+}
+
+static void sum_in_order(int64_t *acc, const int32_t *order, double scale)
+{
+    float x[LENGTH];
+    for (int k = 0; k < ADDENDS; k++) {
+        fill_addend(x, order[k]);
+        CU_ASSERT_EQUAL(exact_add(acc, x, LENGTH, scale, EXACT_BITS_VALUE), 0);
+    }
+}
+
+static void order_of_addends_does_not_matter(void)
+{
+    double scale = exact_scale(ADDENDS, EXACT_BITS_VALUE);
+    int64_t first[LENGTH] = {0};
+    int32_t order[ADDENDS];
+    for (int k = 0; k < ADDENDS; k++)
+        order[k] = k;
+    sum_in_order(first, order, scale);
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct rng r = {.seed = seed, .purpose = RNG_SHUFFLE};
+        int64_t acc[LENGTH] = {0};
+        rng_permute_i32(&r, order, ADDENDS);
+        sum_in_order(acc, order, scale);
+        CU_ASSERT_EQUAL(memcmp(acc, first, sizeof acc), 0);
+    }
+}
+
+static void split_over_ranks_and_merged_is_the_same(void)
+{
+    double scale = exact_scale(ADDENDS, EXACT_BITS_VALUE);
+    int64_t whole[LENGTH] = {0}, part[2][LENGTH] = {{0}};
+    float x[LENGTH];
+    for (int k = 0; k < ADDENDS; k++) {
+        fill_addend(x, k);
+        exact_add(whole, x, LENGTH, scale, EXACT_BITS_VALUE);
+        if (k % test_comm.size == test_comm.rank) /* dealt over two threads' sums */
+            exact_add(part[k / 3 % 2], x, LENGTH, scale, EXACT_BITS_VALUE);
+    }
+    exact_merge(part[0], part[1], LENGTH);
+    comm_sum_i64(&test_comm, part[0], LENGTH);
+    CU_ASSERT_EQUAL(memcmp(part[0], whole, sizeof whole), 0);
+}
+
+static void sum_matches_double(void)
+{
+    double scale = exact_scale(ADDENDS, EXACT_BITS_VALUE), reference[LENGTH] = {0}, sum[LENGTH];
+    int64_t acc[LENGTH] = {0};
+    float x[LENGTH], rounded[LENGTH];
+    for (int k = 0; k < ADDENDS; k++) {
+        fill_addend(x, k);
+        exact_add(acc, x, LENGTH, scale, EXACT_BITS_VALUE);
+        for (int i = 0; i < LENGTH; i++)
+            reference[i] += x[i];
+    }
+    exact_to_double(sum, acc, LENGTH, scale, 0.25);
+    exact_to_float(rounded, acc, LENGTH, scale, 0.25);
+    for (int i = 0; i < LENGTH; i++) {
+        CU_ASSERT_DOUBLE_EQUAL(sum[i], reference[i] / 4,
+                               ADDENDS / scale + 1e-9 * fabs(reference[i]));
+        CU_ASSERT_EQUAL(rounded[i], (float)sum[i]);
+    }
+}
+
+/* Every addend becomes the int64 that correct rounding gives, whatever the instruction set. */
+static void addends_round_to_nearest_even(void)
+{
+    static const float x[] = {0.5f,  1.5f,   2.5f,       -0.5f,      -1.5f,      -2.5f,     0.75f,
+                              -0.0f, 1e-45f, 8388607.5f, 12345.678f, -987654.3f, 1048575.9f};
+    enum { N = sizeof x / sizeof *x };
+    double scales[] = {1, 2, 0x1p12, 0x1p31, 0x1p38, 0x1p-9};
+    for (int s = 0; s < 6; s++) {
+        int64_t acc[N] = {0};
+        exact_add(acc, x, N, scales[s], 24);
+        for (int i = 0; i < N; i++)
+            CU_ASSERT_EQUAL(acc[i], (int64_t)rint((double)x[i] * scales[s]));
+    }
+    float fill[LENGTH];
+    int64_t acc[LENGTH] = {0};
+    harness_fill(fill, LENGTH, 9);
+    for (int i = 0; i < LENGTH; i++)
+        fill[i] = ldexpf(fill[i], i % 40 - 20);
+    exact_add(acc, fill, LENGTH, 0x1p42, EXACT_BITS_VALUE);
+    for (int i = 0; i < LENGTH; i++)
+        CU_ASSERT_EQUAL(acc[i], (int64_t)rint((double)fill[i] * 0x1p42));
+}
+
+static void what_is_not_finite_or_too_large_is_counted(void)
+{
+    enum { N = 70 };
+    static const struct {
+        int at;
+        float value;
+    } bad[] = {{0, NAN},       {15, INFINITY}, {16, -INFINITY}, {33, 0x1p20f},
+               {64, -0x1p20f}, {69, FLT_MAX},  {68, -NAN}};
+    double scale = exact_scale(10, EXACT_BITS_VALUE);
+    float x[N];
+    int64_t acc[N] = {0};
+    for (int i = 0; i < N; i++)
+        x[i] = 1.0f;
+    x[40] = nextafterf(0x1p20f, 0); /* the largest that is allowed */
+    for (int b = 0; b < 7; b++)
+        x[bad[b].at] = bad[b].value;
+    CU_ASSERT_EQUAL(exact_add(acc, x, N, scale, EXACT_BITS_VALUE), 7);
+    for (int b = 0; b < 7; b++)
+        CU_ASSERT_EQUAL(acc[bad[b].at], 0);
+    CU_ASSERT_EQUAL(acc[1], (int64_t)scale);
+    CU_ASSERT_EQUAL(acc[40], (int64_t)((double)x[40] * scale));
+}
+
+static void one_double_is_checked_and_rounded(void)
+{
+    double scale = exact_scale(1000, EXACT_BITS_SQUARE);
+    int64_t acc = 0;
+    CU_ASSERT_EQUAL(exact_add_one(&acc, 3.25, scale, EXACT_BITS_SQUARE), 0);
+    CU_ASSERT_EQUAL(exact_add_one(&acc, -1.0, scale, EXACT_BITS_SQUARE), 0);
+    CU_ASSERT_EQUAL(acc, (int64_t)(2.25 * scale));
+    CU_ASSERT_EQUAL(exact_add_one(&acc, NAN, scale, EXACT_BITS_SQUARE), 1);
+    CU_ASSERT_EQUAL(exact_add_one(&acc, -INFINITY, scale, EXACT_BITS_SQUARE), 1);
+    CU_ASSERT_EQUAL(exact_add_one(&acc, 0x1p40, scale, EXACT_BITS_SQUARE), 1);
+    CU_ASSERT_EQUAL(exact_add_one(&acc, -0x1p40, scale, EXACT_BITS_SQUARE), 1);
+    CU_ASSERT_EQUAL(acc, (int64_t)(2.25 * scale));
+}
+
+static void scales_leave_room_for_every_addend(void)
+{
+    CU_ASSERT_EQUAL(exact_scale(1, 20), 0x1p42);
+    CU_ASSERT_EQUAL(exact_scale(2, 20), 0x1p41);
+    CU_ASSERT_EQUAL(exact_scale(3, 20), 0x1p40);
+    CU_ASSERT_EQUAL(exact_scale(4, 20), 0x1p40);
+    CU_ASSERT_EQUAL(exact_scale(5, 20), 0x1p39);
+    CU_ASSERT_EQUAL(exact_scale(50000, 20), 0x1p26); /* 1.5e-8 a unit */
+    CU_ASSERT_EQUAL(exact_scale((int64_t)1 << 31, 20), 0x1p11);
+    CU_ASSERT_EQUAL(exact_scale(((int64_t)1 << 31) + 1, 40), 0x1p-10);
+}
+
+/* The extreme: n times the largest addend, summed in pieces, stays below 2^62. */
+static void no_overflow_at_the_extreme(void)
+{
+    int64_t sizes[] = {1, 2, 3, 1 << 10, (int64_t)1 << 31};
+    float x = nextafterf(0x1p20f, 0);
+    for (int s = 0; s < 5; s++) {
+        double scale = exact_scale(sizes[s], EXACT_BITS_VALUE), back;
+        int64_t one = 0, total;
+        CU_ASSERT_EQUAL(exact_add(&one, &x, 1, scale, EXACT_BITS_VALUE), 0);
+        CU_ASSERT_FALSE(__builtin_mul_overflow(one, sizes[s], &total));
+        CU_ASSERT_TRUE(total <= (int64_t)1 << 62);
+        exact_to_double(&back, &total, 1, scale, 1.0 / (double)sizes[s]);
+        CU_ASSERT_DOUBLE_EQUAL(back, x, 1e-3);
+    }
+}
+
+/* Vectors longer than one run of counting lanes. */
+static void long_vectors_are_counted_in_full(void)
+{
+    int64_t n = (1 << 20) + 77;
+    float *x = mem_alloc(n, sizeof *x);
+    int64_t *acc = mem_alloc(n, sizeof *acc);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(x);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(acc);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = i % 3 ? 1.0f : NAN;
+    CU_ASSERT_EQUAL(exact_add(acc, x, n, 4.0, EXACT_BITS_VALUE), (n + 2) / 3);
+    CU_ASSERT_EQUAL(acc[n - 1], (n - 1) % 3 ? 4 : 0);
+    free(x);
+    free(acc);
+}
+
+int main(int argc, char **argv)
+{
+    CU_TestInfo tests[] = {
+        {"order of addends does not matter", order_of_addends_does_not_matter},
+        {"split over ranks and merged is the same", split_over_ranks_and_merged_is_the_same},
+        {"sum matches double", sum_matches_double},
+        {"addends round to nearest even", addends_round_to_nearest_even},
+        {"what is not finite or too large is counted", what_is_not_finite_or_too_large_is_counted},
+        {"one double is checked and rounded", one_double_is_checked_and_rounded},
+        {"scales leave room for every addend", scales_leave_room_for_every_addend},
+        {"no overflow at the extreme", no_overflow_at_the_extreme},
+        {"long vectors are counted in full", long_vectors_are_counted_in_full},
+        CU_TEST_INFO_NULL};
+    return harness_run(argc, argv, "exactsum", tests);
+}
