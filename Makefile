@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 BUILD  ?= build
 ARCH   ?= native
 OPT    ?= -O3
-CFLAGS ?= $(OPT) -g -march=$(ARCH) $(vector_flag) -ffp-contract=fast -fopenmp
+CFLAGS ?= $(OPT) -g -march=$(ARCH) $(vector_flag) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp
 MPIRUN ?= mpirun -q --bind-to none --oversubscribe
 NP     ?= 1 2 3
 PYTHON ?= /usr/bin/python3
@@ -109,7 +109,7 @@ check: $(program) $(tests) ## run every test on NP="1 2 3" ranks; installs nothi
 	    COMPILE='$(compile)' tests/run_tests.sh $(tests) $(scripts)
 
 # Open MPI itself leaks at exit, so leaks are not looked for.
-asan_flags = -O1 -g -march=$(ARCH) -ffp-contract=fast -fopenmp \
+asan_flags = -O1 -g -march=$(ARCH) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp \
              -fsanitize=address,undefined -fno-sanitize-recover=undefined
 check-asan: export ASAN_OPTIONS := detect_leaks=0
 check-asan: export UBSAN_OPTIONS := print_stacktrace=1

@@ -15,8 +15,8 @@ plt.rcParams.update({
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
     "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": MUTED, "ytick.color": MUTED,
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.frameon": False, "legend.fontsize": 8,
-    "lines.linewidth": 1.8, "figure.facecolor": "white", "svg.hashsalt": "iau", "svg.fonttype": "path",
-    "path.simplify_threshold": 0.5})
+    "lines.linewidth": 1.8, "figure.facecolor": "white", "svg.hashsalt": "iau",
+    "svg.fonttype": "path", "path.simplify_threshold": 0.5})
 
 
 def with_values(results, metric):

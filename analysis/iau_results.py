@@ -153,7 +153,8 @@ def in_order(models):
 
     def rank(model):
         home = model.name if model.kind == "origin" else model.about.get("origin")
-        return origins.index(home) if home in origins else len(origins), KINDS[model.kind]
+        place = origins.index(home) if home in origins else len(origins)
+        return place, KINDS[model.kind], model.about.get("order", 0)
 
     models = sorted(models, key=rank)
     colors = {kind: itertools.cycle(names) for kind, names in COLORS.items()}

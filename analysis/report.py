@@ -197,8 +197,8 @@ def roc_part(results):
     names = ", ".join(attacks[1:]).replace("_", " ")
     more = folded(f"The other attacks: {names}", "".join(others)) if others else ""
     return section("Membership attack", "<p>Forgotten samples against test samples: the dotted "
-                   "line is guessing. After good unlearning the curve lies on that of the retrained "
-                   "model.</p>",
+                   "line is guessing. After good unlearning the curve lies on that of the "
+                   "retrained model.</p>",
                    first, more)
 
 
@@ -235,7 +235,7 @@ def steps_part(results):
             step = cell("step", i) or str(i + 1)
             rows.append([swatch(model), step] + [cell(name, i) for name in names])
     return section("Unlearning steps", "<p>Norms and cosine of the gradients over retained and "
-                   "forgotten samples, the distance the parameters moved, and losses, at each step.</p>",
+                   "forgotten samples, the distance the parameters moved, and losses.</p>",
                    table(["model", "step"] + [words(c) for c in names], rows))
 
 

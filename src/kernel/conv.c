@@ -1,16 +1,16 @@
 /* Convolutions: which of the two ways a shape goes. The choice depends on the shape alone. */
 #include "kernel/conv.h"
 
+#include "conv_private.h"
 #include "core/error.h"
-#include "kernel/conv_tile.h"
 
 int64_t conv_scratch_floats(const struct conv_shape *s)
 {
     return conv_rows_applies(s) ? conv_rows_scratch_floats(s) : conv_direct_scratch_floats(s);
 }
 
-void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
-                  const float *bias, float *out, float *scratch)
+void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[],
+                  const float *const w[], const float *bias, float *out, float *scratch)
 {
     REQUIRE(n_pair >= 1 && n_pair <= CONV_PAIR_MAX);
     if (conv_rows_applies(s))
@@ -19,8 +19,8 @@ void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[
         conv_direct_forward(s, n_pair, in, w, bias, out, scratch);
 }
 
-void conv_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[], const float *const w[],
-                     float *din, float *scratch)
+void conv_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
+                     const float *const w[], float *din, float *scratch)
 {
     REQUIRE(n_pair >= 1 && n_pair <= CONV_PAIR_MAX);
     if (conv_rows_applies(s))
@@ -29,8 +29,8 @@ void conv_input_grad(const struct conv_shape *s, int n_pair, const float *const 
         conv_direct_input_grad(s, n_pair, dout, w, din, scratch);
 }
 
-void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[], const float *const dout[],
-                      float *dw, float *dbias, float *scratch)
+void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                      const float *const dout[], float *dw, float *dbias, float *scratch)
 {
     REQUIRE(n_pair >= 1 && n_pair <= CONV_PAIR_MAX);
     if (conv_rows_applies(s))

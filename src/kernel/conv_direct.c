@@ -1,16 +1,16 @@
-/* Convolutions of any shape by direct sums. Arrays are first copied, one vector of lanes at a time, into a form with
- * zeros for the padding and with the columns of equal remainder by the stride side by side; then every
- * product of a tap reads whole runs of vectors. The copy is one move against k^2 c_out products a value. */
+/* Convolutions of any shape by direct sums. Arrays are first copied, one vector of lanes at a time,
+ * into a form with zeros for the padding and with the columns of equal remainder by the stride side
+ * by side; then every product of a tap reads whole runs of vectors. The copy is one move against
+ * k^2 c_out products a value. */
 #include <string.h>
 
-#include "kernel/conv_tile.h"
+#include "conv_private.h"
 
-enum { V = IAU_VECTOR_WIDTH, ACC_BYTES = 1 << 20 };
-
-static int64_t align_floats(int64_t n)
-{
-    return (n + 15) / 16 * 16;
-}
+enum {
+    V = IAU_VECTOR_WIDTH,
+    ACC_BYTES = 1 << 20, /* accumulators of the weight gradient kept at a time */
+    RUN = 48 /* outputs of a plane that all taps see in turn, from the first-level cache */
+};
 
 /* Copied planes: [channel of any pair][row][column mod stride][column / stride]. */
 struct packed {
@@ -49,7 +49,8 @@ static struct packed packed_output(const struct conv_shape *s)
     return p;
 }
 
-static void pack(const struct packed *p, const float *from, int lanes, int chunk, int n, int h, int w, int first)
+static void pack(const struct packed *p, const float *from, int lanes, int chunk, int n, int h,
+                 int w, int first)
 {
     int64_t step = lanes / V, plane = packed_plane(p);
     const vecf *src = (const vecf *)from + chunk;
@@ -62,7 +63,8 @@ static void pack(const struct packed *p, const float *from, int lanes, int chunk
         }
 }
 
-/* Weights in the order in which tiles read them: the caller walks taps and channels, this one the tile's rows. */
+/* Weights in the order in which tiles read them: the caller walks taps and channels, this one the
+ * tile's rows. */
 struct weights {
     float *to;
     const float *w;
@@ -104,7 +106,8 @@ struct target {
     const float *bias;
 };
 
-static void product_run(struct product *p, struct conv_dot *a, int64_t depth, int64_t skip, const struct target *to)
+static void product_run(struct product *p, struct conv_dot *a, int64_t depth, int64_t skip,
+                        const struct target *to)
 {
     const vecf *v = a->v;
     a->out = p->tile;
@@ -119,14 +122,15 @@ static void product_run(struct product *p, struct conv_dot *a, int64_t depth, in
             for (int m = 0; m < n_m; m++) {
                 vecf b = vec_all(to->bias ? to->bias[m0 + m] : 0);
                 for (int t = 0; t < n_t; t++)
-                    to->v[(m0 + m) * to->m + (t0 + t) * to->t] = p->tile[m * CONV_TILE_T_MAX + t] + b;
+                    to->v[(m0 + m) * to->m + (t0 + t) * to->t] =
+                        p->tile[m * CONV_TILE_T_MAX + t] + b;
             }
         }
     }
 }
 
-void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
-                         const float *bias, float *out, float *scratch)
+void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *const in[],
+                         const float *const w[], const float *bias, float *out, float *scratch)
 {
     struct product p;
     struct packed x = packed_input(s);
@@ -144,12 +148,14 @@ void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *co
     for (int c = 0; c < n_pair * s->c_in; c++)
         for (int ky = 0; ky < s->k; ky++)
             for (int kx = 0; kx < s->k; kx++)
-                *off++ = (int32_t)(c * packed_plane(&x) + ky * packed_row(&x) + kx % s->stride * x.run + kx / s->stride);
+                *off++ = (int32_t)(c * packed_plane(&x) + ky * packed_row(&x) +
+                                   kx % s->stride * x.run + kx / s->stride);
     for (int chunk = 0; chunk < step; chunk++) {
         for (int i = 0; i < n_pair; i++)
             pack(&x, in[i], s->lanes, chunk, s->c_in, s->h_in, s->w_in, i * s->c_in);
         for (int y = 0; y < s->h_out; y++) {
-            struct conv_dot a = {.n = (int)depth, .off = p.off, .v = x.v + (int64_t)y * s->stride * packed_row(&x)};
+            struct conv_dot a = {
+                .n = (int)depth, .off = p.off, .v = x.v + (int64_t)y * s->stride * packed_row(&x)};
             struct target to = {.m = (int64_t)s->h_out * s->w_out * step, .t = step, .bias = bias};
             to.v = (vecf *)out + chunk + (int64_t)y * s->w_out * step;
             product_run(&p, &a, depth, 0, &to);
@@ -162,8 +168,8 @@ static int ceil_div(int a, int b)
     return a > 0 ? (a + b - 1) / b : 0;
 }
 
-/* The input gradient falls into stride^2 classes of rows and columns; class (py, px) sees the taps with
- * ky = py, kx = px mod stride. This is one of them. */
+/* The input gradient falls into stride^2 classes of rows and columns; class (py, px) sees the taps
+ * with ky = py, kx = px mod stride. This is one of them. */
 struct phase {
     int py, px;
     int n_ky, n_kx; /* taps of this class a side */
@@ -179,8 +185,8 @@ static struct phase phase_of(const struct conv_shape *s, int py, int px)
 }
 
 /* Taps from the last row to the first, since rows of dout ascend as taps descend. */
-static void phase_weights(const struct conv_shape *s, const struct phase *f, int n_pair, const float *const w[],
-                          const struct packed *z, struct product *p)
+static void phase_weights(const struct conv_shape *s, const struct phase *f, int n_pair,
+                          const float *const w[], const struct packed *z, struct product *p)
 {
     int64_t taps = (int64_t)s->k * s->k;
     struct weights take = {.to = p->w, .m_stride = taps};
@@ -188,7 +194,8 @@ static void phase_weights(const struct conv_shape *s, const struct phase *f, int
         for (int a = f->n_ky - 1; a >= 0; a--)
             for (int b = 0; b < f->n_kx; b++)
                 for (int pair = 0; pair < n_pair; pair++) {
-                    take.w = w[pair] + i * p->m.size * taps + (f->py + a * s->stride) * s->k + f->px + b * s->stride;
+                    take.w = w[pair] + i * p->m.size * taps + (f->py + a * s->stride) * s->k +
+                             f->px + b * s->stride;
                     for (int o = 0; o < s->c_out; o++)
                         weights_take(&take, o * s->c_in * taps, conv_cut_length(&p->m, i));
                 }
@@ -199,13 +206,14 @@ static void phase_weights(const struct conv_shape *s, const struct phase *f, int
                 *off++ = (int32_t)(o * packed_plane(z) + a * packed_row(z) - b);
 }
 
-static void phase_rows(const struct conv_shape *s, const struct phase *f, const struct packed *z, int n_channel,
-                       struct product *p, int chunk, float *din)
+static void phase_rows(const struct conv_shape *s, const struct phase *f, const struct packed *z,
+                       int n_channel, struct product *p, int chunk, float *din)
 {
     int64_t step = s->lanes / V, per_row = (int64_t)f->n_kx * n_channel, depth = f->n_ky * per_row;
     int y0 = ((f->py - s->pad) % s->stride + s->stride) % s->stride;
     for (int y = y0; y < s->h_in; y += s->stride) {
-        int top = (y + s->pad) / s->stride - f->n_ky + 1; /* the row of dout that meets the last tap */
+        int top =
+            (y + s->pad) / s->stride - f->n_ky + 1; /* the row of dout that meets the last tap */
         int a0 = top < 0 ? -top : 0, a1 = s->h_out - top < f->n_ky ? s->h_out - top : f->n_ky;
         int row = a1 > a0 ? top + a0 : 0, column = (f->x0 + s->pad) / s->stride + z->pad_left;
         struct conv_dot a = {.n = a1 > a0 ? (int)((a1 - a0) * per_row) : 0, .off = p->off};
@@ -240,33 +248,42 @@ void conv_direct_input_grad(const struct conv_shape *s, int n_pair, const float 
 /* Outputs whose accumulators are kept at a time. */
 static struct conv_cut gradient_cut(const struct conv_shape *s)
 {
-    int64_t per_output = (int64_t)s->c_in * s->k * s->k * (int64_t)sizeof(vecf), max = ACC_BYTES / per_output;
+    int64_t per_output = (int64_t)s->c_in * s->k * s->k * (int64_t)sizeof(vecf),
+            max = ACC_BYTES / per_output;
     return conv_cut_even(s->c_out, max < 4 ? 4 : max > s->c_out ? s->c_out : (int)max);
 }
 
 /* acc [out][in][ky][kx] for outputs [o0, o0 + n_o). */
-static void gradient_planes(const struct conv_shape *s, const struct packed *x, const struct packed *z, int n_o,
-                            vecf *acc, int add)
+static void gradient_planes(const struct conv_shape *s, const struct packed *x,
+                            const struct packed *z, int n_o, vecf *acc, int add)
 {
-    struct conv_cut out, in;
-    struct conv_outer a = {.n_row = s->h_out, .n = s->w_out, .d_o = packed_plane(z), .d_row = packed_row(z),
-                           .u_c = packed_plane(x), .u_row = s->stride * packed_row(x), .add = add};
+    struct conv_cut out, in, row = conv_cut_even(s->h_out, RUN / s->w_out > 1 ? RUN / s->w_out : 1);
+    struct conv_outer a = {.n = s->w_out,
+                           .d_o = packed_plane(z),
+                           .d_row = packed_row(z),
+                           .u_c = packed_plane(x),
+                           .u_row = s->stride * packed_row(x)};
     conv_outer_cut(n_o, s->c_in, &out, &in);
     a.acc_c = (int64_t)s->k * s->k;
     a.acc_o = s->c_in * a.acc_c;
-    for (int i = 0; i < out.count; i++)
-        for (int j = 0; j < in.count; j++)
-            for (int ky = 0; ky < s->k; ky++)
-                for (int kx = 0; kx < s->k; kx++) {
-                    int o = i * out.size, c = j * in.size;
-                    a.d = z->v + o * a.d_o;
-                    a.u = x->v + c * a.u_c + ky * packed_row(x) + kx % s->stride * x->run + kx / s->stride;
-                    a.acc = acc + o * a.acc_o + c * a.acc_c + ky * s->k + kx;
-                    conv_tile_outer(conv_cut_length(&out, i), conv_cut_length(&in, j), &a);
-                }
+    for (int i = 0; i < out.count * in.count; i++) {
+        int io = i / in.count, o = io * out.size, ic = i % in.count, c = ic * in.size;
+        for (int r = 0; r < row.count; r++)
+            for (int tap = 0; tap < s->k * s->k; tap++) {
+                int y = r * row.size, ky = tap / s->k, kx = tap % s->k;
+                a.n_row = conv_cut_length(&row, r);
+                a.add = add || r > 0;
+                a.d = z->v + o * a.d_o + y * a.d_row;
+                a.u = x->v + c * a.u_c + y * a.u_row + ky * packed_row(x) +
+                      kx % s->stride * x->run + kx / s->stride;
+                a.acc = acc + o * a.acc_o + c * a.acc_c + tap;
+                conv_tile_outer(conv_cut_length(&out, io), conv_cut_length(&in, ic), &a);
+            }
+    }
 }
 
-/* dbias of one output: rows are summed apart, as the error of one long sum would grow with the plane. */
+/* dbias of one output: rows are summed apart, as the error of one long sum would grow with the
+ * plane. */
 static float plane_sum(const vecf *plane, int h, int64_t w)
 {
     vecf total[V] = {{0}}, sum;
@@ -283,7 +300,8 @@ static float plane_sum(const vecf *plane, int h, int64_t w)
 void conv_direct_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                              const float *const dout[], float *dw, float *dbias, float *scratch)
 {
-    struct packed x = packed_input(s), z = {.h = s->h_out, .w = s->w_out, .stride = 1, .run = s->w_out};
+    struct packed x = packed_input(s),
+                  z = {.h = s->h_out, .w = s->w_out, .stride = 1, .run = s->w_out};
     struct conv_cut cut = gradient_cut(s);
     int64_t per_output = (int64_t)s->c_in * s->k * s->k, out_plane = (int64_t)s->h_out * s->w_out;
     int64_t n_acc = align_floats(cut.size * per_output);
@@ -296,29 +314,28 @@ void conv_direct_weight_grad(const struct conv_shape *s, int n_pair, const float
         for (int chunk = 0; chunk < s->lanes / V; chunk++)
             for (int pair = 0; pair < n_pair; pair++, part++) {
                 pack(&x, in[pair], s->lanes, chunk, s->c_in, s->h_in, s->w_in, 0);
-                pack(&z, dout[pair] + o * out_plane * s->lanes, s->lanes, chunk, n_o, s->h_out, s->w_out, 0);
+                pack(&z, dout[pair] + o * out_plane * s->lanes, s->lanes, chunk, n_o, s->h_out,
+                     s->w_out, 0);
                 gradient_planes(s, &x, &z, n_o, acc, part > 0);
             }
         conv_sum_lanes(n_o * per_output, acc, sum);
         memcpy(dw + o * per_output, sum, (size_t)(n_o * per_output) * sizeof(float));
     }
     for (int o = 0; dbias && o < s->c_out; o++)
-        dbias[o] = plane_sum((const vecf *)(dout[0] + o * out_plane * s->lanes), s->h_out, (int64_t)s->w_out * s->lanes / V);
-}
-
-static int64_t max_i64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
+        dbias[o] = plane_sum((const vecf *)(dout[0] + o * out_plane * s->lanes), s->h_out,
+                             (int64_t)s->w_out * s->lanes / V);
 }
 
 int64_t conv_direct_scratch_floats(const struct conv_shape *s)
 {
     struct packed x = packed_input(s), z = packed_output(s);
-    int64_t taps = (int64_t)s->k * s->k, c_in = CONV_PAIR_MAX * s->c_in, c_out = CONV_PAIR_MAX * s->c_out;
+    int64_t taps = (int64_t)s->k * s->k, c_in = CONV_PAIR_MAX * s->c_in,
+            c_out = CONV_PAIR_MAX * s->c_out;
     struct conv_cut cut = gradient_cut(s);
     int64_t forward = c_in * (taps * (1 + s->c_out) + packed_plane(&x) * V);
     int64_t input = c_out * (taps * (1 + s->c_in) + packed_plane(&z) * V);
     int64_t acc = align_floats(cut.size * s->c_in * taps);
-    int64_t weight = acc * (V + 1) + V * (s->c_in * packed_plane(&x) + (int64_t)cut.size * s->h_out * s->w_out);
+    int64_t weight =
+        acc * (V + 1) + V * (s->c_in * packed_plane(&x) + (int64_t)cut.size * s->h_out * s->w_out);
     return max_i64(weight, max_i64(forward, input)) + 4 * 16;
 }

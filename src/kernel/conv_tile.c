@@ -1,8 +1,10 @@
-/* Register tiles: the loops in which a convolution spends its time. Every tile size is its own function, so that the
- * accumulators stay in registers; a tile loads n_m + n_t vectors for n_m x n_t products. */
-#include "kernel/conv_tile.h"
+/* Register tiles: the loops in which a convolution spends its time. Every tile size is its own
+ * function, so that the accumulators stay in registers; a tile loads n_m + n_t vectors for n_m x
+ * n_t products. */
+#include "conv_private.h"
 
-/* gcc would rather load an operand again for every product than hold it, which makes loads the limit. */
+/* gcc would rather load an operand again for every product than hold it, which makes loads the
+ * limit. */
 #if defined(__AVX512F__)
 #define KEEP_IN_REGISTER(x) __asm__("" : "+v"(x))
 #elif defined(__AVX__)
@@ -62,14 +64,14 @@ INLINE void dot(int n_m, int n_t, int w_step, const struct conv_dot *a)
             out[t] = acc[m][t];
 }
 
-#define DOT(M, T)                                              \
-    static void dot_##M##_##T##_1(const struct conv_dot *a)    \
-    {                                                          \
-        dot(M, T, 1, a);                                       \
-    }                                                          \
-    static void dot_##M##_##T##_8(const struct conv_dot *a)    \
-    {                                                          \
-        dot(M, T, 8, a);                                       \
+#define DOT(M, T)                                           \
+    static void dot_##M##_##T##_1(const struct conv_dot *a) \
+    {                                                       \
+        dot(M, T, 1, a);                                    \
+    }                                                       \
+    static void dot_##M##_##T##_8(const struct conv_dot *a) \
+    {                                                       \
+        dot(M, T, 8, a);                                    \
     }
 /* X(n_m, n_t) for all tiles that conv_tile_m_max allows. */
 #define DOT_M3(X, T) X(1, T) X(2, T) X(3, T)
@@ -88,7 +90,8 @@ void conv_tile_dot(int w_step, int n_m, int n_t, const struct conv_dot *a)
 {
     typedef void dot_function(const struct conv_dot *);
 #define ENTRY(M, T) [M][T] = {dot_##M##_##T##_1, dot_##M##_##T##_8},
-    static dot_function *const table[CONV_TILE_M_MAX + 1][CONV_TILE_T_MAX + 1][2] = {DOT_LIST(ENTRY)};
+    static dot_function *const table[CONV_TILE_M_MAX + 1][CONV_TILE_T_MAX + 1][2] = {
+        DOT_LIST(ENTRY)};
 #undef ENTRY
     table[n_m][n_t][w_step != 1](a);
 }
@@ -133,17 +136,18 @@ INLINE void outer(int n_o, int n_c, const struct conv_outer *a)
         }
 }
 
-#define OUTER(O, C)                                              \
-    static void outer_##O##_##C(const struct conv_outer *a)      \
-    {                                                            \
-        outer(O, C, a);                                          \
+#define OUTER(O, C)                                         \
+    static void outer_##O##_##C(const struct conv_outer *a) \
+    {                                                       \
+        outer(O, C, a);                                     \
     }
 #define OUTER_ROW(X, O) X(O, 1) X(O, 2) X(O, 3)
 #if IAU_VECTOR_WIDTH == 16
-#define OUTER_LIST(X)                                                                        \
-    OUTER_ROW(X, 1) OUTER_ROW(X, 2) OUTER_ROW(X, 3) OUTER_ROW(X, 4) OUTER_ROW(X, 5)          \
-    OUTER_ROW(X, 6) X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(1, 5) X(2, 5) X(3, 5)  \
-    X(4, 5) X(1, 6) X(2, 6) X(3, 6) X(4, 6)
+#define OUTER_LIST(X)                                                                           \
+    OUTER_ROW(X, 1)                                                                             \
+    OUTER_ROW(X, 2) OUTER_ROW(X, 3) OUTER_ROW(X, 4) OUTER_ROW(X, 5) OUTER_ROW(X, 6) X(1, 4)     \
+        X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(1, 5) X(2, 5) X(3, 5) X(4, 5) X(1, 6) X(2, 6) \
+            X(3, 6) X(4, 6)
 #else
 #define OUTER_LIST(X) OUTER_ROW(X, 1) OUTER_ROW(X, 2) OUTER_ROW(X, 3) X(1, 4) X(2, 4) X(3, 4)
 #endif
@@ -166,7 +170,8 @@ void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *
     *out = conv_cut_even(n_out, max < CONV_OUTER_O_MAX ? max : CONV_OUTER_O_MAX);
 }
 
-/* From a and b, where lanes differ by bit h: r = the two lanes of a added where the bit is 0, those of b where it is 1. */
+/* From a and b, where lanes differ by bit h: r = the two lanes of a added where the bit is 0, those
+ * of b where it is 1. */
 INLINE vecf fold(vecf a, vecf b, int h)
 {
 #if IAU_VECTOR_WIDTH == 16

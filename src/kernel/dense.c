@@ -1,6 +1,6 @@
-/* Fully connected products on lane blocks. All three are one register-tiled product, c[m][n] =
- * SUM_p a[p] b[p], whose a is read value by value and whose b and c run along vectors; no BLAS:
- * with n or k as small as a unit has lanes, sgemm reaches 50-95 % of what this does. */
+/* Fully connected products on lane blocks. All three are one register-tiled product whose left
+ * factor is read value by value and whose right factor and result run along vectors. No BLAS: where
+ * n or k is the number of lanes of a unit, sgemm reaches 50 to 95 % of the speed of this. */
 #include "kernel/dense.h"
 
 #include <stddef.h>
@@ -19,10 +19,8 @@ enum {
 };
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
 
-/* c[m][...] = bias + SUM_p a[p] b[p], where a[p] is m x k at (row, k) strides and b[p] is k rows.
- */
+/* c = bias + SUM_p a[p] b[p]; a[p] is m x k with strides (a_row, a_k), b[p] has k rows. */
 struct product {
     int n_pair, m, k;
     const float *const *a;
@@ -33,26 +31,31 @@ struct product {
     int add;           /* go on from what c holds */
 };
 
-/* `rows` rows from `row` on, `vecs` vectors from `column` on. The arguments must be constants, so
- * that the tile stays in registers. */
+/* A tile of `rows` x `vecs` vectors at (row, column). Both sizes must be constants: then the sums
+ * stay in registers. */
 INLINE void product_tile(const struct product *p, int rows, int vecs, int row, int column)
 {
-    vecf sum[ROWS][2], x[2];
+    vecf sum[2 * ROWS], x[2];
+    const int n = rows * vecs; /* sum number i belongs to row i / vecs, vector i % vecs */
     float *c = p->c + row * p->c_row + column;
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) sum[r][v] =
-        p->add ? *(const vecf_unaligned *)(c + r * p->c_row + v * WIDTH)
-               : vec_all(p->bias ? p->bias[row + r] : 0);
+#pragma GCC unroll 24
+    for (int i = 0; i < n; i++)
+        sum[i] = p->add ? *(vecf_unaligned *)(c + i / vecs * p->c_row + i % vecs * WIDTH)
+                        : vec_all(p->bias ? p->bias[row + i / vecs] : 0);
     for (int pair = 0; pair < p->n_pair; pair++) {
         const float *a = p->a[pair] + row * p->a_row, *b = p->b[pair] + column;
         for (int k = 0; k < p->k; k++) {
-            UNROLL for (int v = 0; v < vecs; v++) x[v] =
-                *(const vecf *)(b + k * p->b_k + v * WIDTH);
-            UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) sum[r][v] +=
-                vec_all(a[r * p->a_row + k * p->a_k]) * x[v];
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                x[v] = *(const vecf *)(b + k * p->b_k + v * WIDTH);
+#pragma GCC unroll 24
+            for (int i = 0; i < n; i++)
+                sum[i] += vec_all(a[i / vecs * p->a_row + k * p->a_k]) * x[i % vecs];
         }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vecs; v++) *
-        (vecf_unaligned *)(c + r * p->c_row + v * WIDTH) = sum[r][v];
+#pragma GCC unroll 24
+    for (int i = 0; i < n; i++)
+        *(vecf_unaligned *)(c + i / vecs * p->c_row + i % vecs * WIDTH) = sum[i];
 }
 
 /* n columns, a multiple of the width, of some rows. */
@@ -104,13 +107,15 @@ static void fill_panel(const float *in, int row, int lanes, int columns, float *
 {
     for (int c0 = 0; c0 < PANEL; c0 += WIDTH) {
         for (int l0 = 0; l0 < lanes; l0 += WIDTH) {
+            const float *corner = in + (ptrdiff_t)c0 * row + l0;
             vecf square[WIDTH];
-            UNROLL for (int i = 0; i < WIDTH; i++) square[i] =
-                c0 + i < columns ? *(const vecf *)(in + (ptrdiff_t)(c0 + i) * row + l0)
-                                 : vec_all(0);
+#pragma GCC unroll 16
+            for (int i = 0; i < WIDTH; i++)
+                square[i] = c0 + i < columns ? *(const vecf *)(corner + i * row) : vec_all(0);
             vec_transpose(square);
-            UNROLL for (int i = 0; i < WIDTH; i++) * (vecf *)(panel + (l0 + i) * PANEL + c0) =
-                square[i];
+#pragma GCC unroll 16
+            for (int i = 0; i < WIDTH; i++)
+                *(vecf *)(panel + (l0 + i) * PANEL + c0) = square[i];
         }
     }
 }
@@ -175,7 +180,9 @@ static void bias_grad(const struct dense_shape *s, const float *dout, float *dbi
             for (int l = 0; l < s->lanes; l += WIDTH)
                 square[i] += *(const vecf *)(dout + (ptrdiff_t)(o + i) * s->lanes + l);
         vec_transpose(square);
-        UNROLL for (int l = 0; l < WIDTH; l++) sum += square[l];
+#pragma GCC unroll 16
+        for (int l = 0; l < WIDTH; l++)
+            sum += square[l];
         memcpy(dbias + o, &sum, sizeof(float) * (size_t)rows);
     }
 }

@@ -11,7 +11,6 @@
 enum { WIDTH = IAU_VECTOR_WIDTH };
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
 
 /* Where the next value of the samples goes. A row is what lies together on both sides: a row of
  * pixels, or a whole plane when no padding parts its rows. */
@@ -85,14 +84,17 @@ INLINE void put_bytes(struct cursor *at, const vecf *square, int n)
 
 INLINE void put_floats(struct cursor *at, const vecf *square, int n)
 {
-    UNROLL for (int i = 0; i < n; i++) cursor_put(at, square[i]);
+#pragma GCC unroll 16
+    for (int i = 0; i < n; i++)
+        cursor_put(at, square[i]);
 }
 
 /* n values of WIDTH samples, `size` bytes each, from value `first` on. */
 INLINE void put_square(struct cursor *at, const char *const *sample, int size, int64_t first, int n)
 {
     vecf square[WIDTH] = {0};
-    UNROLL for (int i = 0; i < WIDTH; i++)
+#pragma GCC unroll 16
+    for (int i = 0; i < WIDTH; i++)
         memcpy(&square[i], sample[i] + first * size, (size_t)(n * size));
     vec_transpose(square);
     if (size == 1)

@@ -95,7 +95,7 @@ void maxpool_forward(const struct pool_shape *s, const float *in, float *out)
 void maxpool_backward(const struct pool_shape *s, const float *in, const float *out,
                       const float *dout, float *din)
 {
-    /* Windows that touch each other cover all but a margin; only then is nothing to clear first. */
+    /* What no window covers, gaps or a margin, gets no value below. */
     if (s->k != s->stride || s->h_out * s->k != s->h_in || s->w_out * s->k != s->w_in)
         memset(din, 0, sizeof(float) * (size_t)s->c * s->h_in * s->w_in * s->lanes);
     if (s->k == 2)

@@ -8,9 +8,9 @@ of resnet18 and vgg19 (need torchvision), iau (one unlearning step on LeNet5: 38
 2,000 forgotten samples, each set as one batch, as the method's reference code does it) or
 iau-batched (the same sums in batches of 1,000). Without ROW: all of lenet5, mlp but inference, iau.
 
-A line: {"work", "threads", "torch", "repeats", "unit", "median", "best"}; unit is samples/s, or s for
-iau. For one core run it under `taskset -c 0` with OMP_NUM_THREADS=1, and leave OPENBLAS_CORETYPE
-unset. Pixels are random: the arithmetic does not depend on them.
+A line: {"work", "threads", "torch", "repeats", "unit", "median", "best"}; unit is samples/s, or s
+for iau. For one core run it under `taskset -c 0` with OMP_NUM_THREADS=1, and leave
+OPENBLAS_CORETYPE unset. Pixels are random: the arithmetic does not depend on them.
 """
 import argparse
 import json
@@ -33,8 +33,8 @@ DEFAULT_ROWS = ["lenet5-train", "lenet5-gr", "lenet5-infer", "mlp-train", "mlp-g
 def build_lenet5():
     return nn.Sequential(
         nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
-        nn.Linear(84, 10))
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84),
+        nn.ReLU(), nn.Linear(84, 10))
 
 
 def build_mlp():

@@ -1,7 +1,8 @@
-/* What the convolution files share: register tiles of products on vectors, and sums over the lanes of vectors.
- * Private to src/kernel/conv*.c. Everything here is local and allocates nothing. */
-#ifndef IAU_KERNEL_CONV_TILE_H
-#define IAU_KERNEL_CONV_TILE_H
+/* What the files behind kernel/conv.h share: register tiles of products on vectors, sums over the
+ * lanes of vectors, and the two ways of a convolution. Everything here is local and allocates
+ * nothing. */
+#ifndef IAU_KERNEL_CONV_PRIVATE_H
+#define IAU_KERNEL_CONV_PRIVATE_H
 
 #include <stdint.h>
 
@@ -24,6 +25,27 @@ enum {
 #endif
 };
 
+static inline int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static inline int64_t max_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Whole vectors, whatever their width. */
+static inline int64_t align_floats(int64_t n)
+{
+    return (n + LANE_BLOCK - 1) / LANE_BLOCK * LANE_BLOCK;
+}
+
 /* How `n` things are cut into equal pieces of at most `max`, the last one possibly smaller. */
 struct conv_cut {
     int n, size, count;
@@ -41,7 +63,7 @@ int conv_tile_m_max(int n_t);
 
 /* out[m * out_m + t] = SUM_i w[(i * n_m + m) * w_step] v[off[i] + t], in this order of i. */
 struct conv_dot {
-    int n;             /* terms */
+    int n;              /* terms */
     const int32_t *off; /* in vectors */
     const vecf *v;
     const float *w;
@@ -51,7 +73,8 @@ struct conv_dot {
 /** A tile of n_m x n_t sums, n_m <= conv_tile_m_max(n_t). @param w_step 1 or 8 */
 void conv_tile_dot(int w_step, int n_m, int n_t, const struct conv_dot *a);
 
-/* acc[o * acc_o + c * acc_c] (+)= SUM_row SUM_i d[o * d_o + row * d_row + i] u[c * u_c + row * u_row + i] */
+/* acc[o * acc_o + c * acc_c] (+)= SUM_row SUM_i d[o * d_o + row * d_row + i] u[c * u_c + row *
+ * u_row + i] */
 struct conv_outer {
     int n_row, n;
     const vecf *d, *u;
@@ -65,21 +88,23 @@ void conv_tile_outer(int n_o, int n_c, const struct conv_outer *a);
 /** How outputs and inputs are cut for conv_tile_outer. */
 void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *in);
 
-/** sum[i] = sum of the lanes of v[i], n rounded up to whole vectors: v and sum must reach that far. */
+/** sum[i] = sum of the lanes of v[i], n rounded up to whole vectors: v and sum must reach that far.
+ */
 void conv_sum_lanes(int64_t n, const vecf *v, float *sum);
 
-/* The 5 x 5 stride-1 case by transforms along rows (conv_rows.c), and every other (conv_direct.c). */
+/* The 5 x 5 stride-1 case by transforms along rows (conv_rows.c), and every other (conv_direct.c).
+ */
 int conv_rows_applies(const struct conv_shape *s);
 int64_t conv_rows_scratch_floats(const struct conv_shape *s);
-void conv_rows_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
-                       const float *bias, float *out, float *scratch);
+void conv_rows_forward(const struct conv_shape *s, int n_pair, const float *const in[],
+                       const float *const w[], const float *bias, float *out, float *scratch);
 void conv_rows_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
                           const float *const w[], float *din, float *scratch);
 void conv_rows_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                            const float *const dout[], float *dw, float *dbias, float *scratch);
 int64_t conv_direct_scratch_floats(const struct conv_shape *s);
-void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
-                         const float *bias, float *out, float *scratch);
+void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *const in[],
+                         const float *const w[], const float *bias, float *out, float *scratch);
 void conv_direct_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
                             const float *const w[], float *din, float *scratch);
 void conv_direct_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
