@@ -116,8 +116,18 @@ check-asan: export UBSAN_OPTIONS := print_stacktrace=1
 check-asan: ## the same under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory check BUILD='$(BUILD_ASAN)' TEST_TIMEOUT=600 CFLAGS='$(asan_flags)'
 
-bench: all ## speed beside PyTorch; writes $(BUILD)/bench.json
-	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' PYTHON='$(PYTHON)' COMPILE='$(compile)' tests/bench/bench.sh
+$(BUILD)/tests/bench/bench: $(BUILD)/tests/bench/bench.o $(lib)
+	$(call say,LINK,$@)
+	$(Q)$(link) $^ $(libs) -o $@
+
+bench: $(BUILD)/tests/bench/bench ## speed beside PyTorch and on two ranks; writes $(BUILD)/bench.json
+	@MPIRUN='$(MPIRUN)' $(PYTHON) tests/bench/bench.py $< $(BUILD)/bench.json
+
+# Two ranks of one thread: what the smallest machine has. The same command again says `already done`.
+DEMO_NP ?= 2
+demo: all ## import Fashion-MNIST, train, forget 5 %, retrain, evaluate; ends with a table and a report
+	@OMP_NUM_THREADS=1 $(MPIRUN) -n $(DEMO_NP) $(program) run configs/demo.yaml
+	@$(PYTHON) analysis/report.py out/demo/results.h5 -o out/demo/report.html
 
 install: all ## program and man page, into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/iau $(DESTDIR)$(PREFIX)/bin/iau

@@ -255,44 +255,56 @@ static int append(struct text_list *list, const char *prefix, const char *text)
     return 0;
 }
 
-struct object_lists {
-    struct text_list *arrays, *groups;
+/* What a listing collects, and whether memory ran out over it. */
+struct listing {
+    struct text_list *arrays, *groups, *names;
+    int failed;
 };
 
 static herr_t keep_object(hid_t root, const char *name, const H5O_info_t *info, void *arg)
 {
     (void)root;
-    struct object_lists *lists = arg;
+    struct listing *l = arg;
     if (info->type != H5O_TYPE_DATASET && info->type != H5O_TYPE_GROUP)
         return 0;
-    return append(info->type == H5O_TYPE_DATASET ? lists->arrays : lists->groups, "/",
-                  strcmp(name, ".") ? name : "");
-}
-
-int h5_list_objects(const struct h5 *f, struct text_list *arrays, struct text_list *groups)
-{
-    struct object_lists lists = {arrays, groups};
-    h5_enter();
-    if (H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, keep_object, &lists) < 0)
-        return h5_leave(h5_fail(f, IAU_ERR_FORMAT, "list its objects", ""));
-    return h5_leave(IAU_OK);
+    l->failed = append(info->type == H5O_TYPE_DATASET ? l->arrays : l->groups, "/",
+                       strcmp(name, ".") ? name : "");
+    return l->failed;
 }
 
 static herr_t keep_name(hid_t object, const char *name, const H5A_info_t *info, void *arg)
 {
     (void)object;
     (void)info;
-    return append(arg, "", name);
+    struct listing *l = arg;
+    l->failed = append(l->names, "", name);
+    return l->failed;
+}
+
+static int finish_listing(const struct h5 *f, const struct listing *l, herr_t result,
+                          const char *object)
+{
+    if (l->failed)
+        return h5_leave(FAIL(IAU_ERR_MEM, "no memory to list %s", f->path));
+    return h5_leave(result < 0 ? h5_fail(f, IAU_ERR_FORMAT, "list what is in", object) : IAU_OK);
+}
+
+int h5_list_objects(const struct h5 *f, struct text_list *arrays, struct text_list *groups)
+{
+    struct listing l = {.arrays = arrays, .groups = groups};
+    h5_enter();
+    return finish_listing(f, &l, H5Ovisit(f->id, H5_INDEX_NAME, H5_ITER_INC, keep_object, &l), "/");
 }
 
 int h5_list_attributes(const struct h5 *f, const char *object, struct text_list *names)
 {
+    struct listing l = {.names = names};
     hsize_t at = 0;
     h5_enter();
-    if (H5Aiterate_by_name(f->id, object, H5_INDEX_NAME, H5_ITER_INC, &at, keep_name, names,
-                           H5P_DEFAULT) < 0)
-        return h5_leave(h5_fail(f, IAU_ERR_FORMAT, "list attributes of", object));
-    return h5_leave(IAU_OK);
+    return finish_listing(f, &l,
+                          H5Aiterate_by_name(f->id, object, H5_INDEX_NAME, H5_ITER_INC, &at,
+                                             keep_name, &l, H5P_DEFAULT),
+                          object);
 }
 
 void h5_list_free(struct text_list *list)

@@ -1,4 +1,4 @@
-/* What the two files behind io/h5.h share: the lock, the error line, and names. */
+/* What the files behind io/h5.h share: the lock, the error line, and names. */
 #ifndef IAU_IO_H5_PRIVATE_H
 #define IAU_IO_H5_PRIVATE_H
 

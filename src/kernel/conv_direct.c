@@ -25,9 +25,10 @@ static int64_t packed_row(const struct packed *p)
     return (int64_t)p->stride * p->run;
 }
 
+/* Odd, so that the same place of many planes does not compete for one set of the cache. */
 static int64_t packed_plane(const struct packed *p)
 {
-    return p->h * packed_row(p);
+    return p->h * packed_row(p) | 1;
 }
 
 /* The input, padded: forward and weight gradient read it. */
@@ -335,7 +336,7 @@ int64_t conv_direct_scratch_floats(const struct conv_shape *s)
     int64_t forward = c_in * (taps * (1 + s->c_out) + packed_plane(&x) * V);
     int64_t input = c_out * (taps * (1 + s->c_in) + packed_plane(&z) * V);
     int64_t acc = align_floats(cut.size * s->c_in * taps);
-    int64_t weight =
-        acc * (V + 1) + V * (s->c_in * packed_plane(&x) + (int64_t)cut.size * s->h_out * s->w_out);
+    int64_t weight = acc * (V + 1) + V * (s->c_in * packed_plane(&x) +
+                                          cut.size * ((int64_t)s->h_out * s->w_out | 1));
     return max_i64(weight, max_i64(forward, input)) + 4 * 16;
 }

@@ -133,8 +133,10 @@ void points_of_output(const struct planes *out, int first, const struct points *
                     to[p * stride + i] = x[p];
             }
         }
+        if (sum && add)
+            total += sum[c];
         if (sum)
-            sum[c] = add ? sum[c] + total : total + (vecf){};
+            sum[c] = total;
     }
 }
 

@@ -1,10 +1,12 @@
 /* Convolutions 5 wide with stride 1, by Toom-Cook along rows, F(4,5): four neighbouring outputs of
- * a row are 8 products at the points 0, +-1, +-2, +-1/2 and infinity instead of 20. In matrices,
- * for one row of taps g and 8 inputs d: outputs y = A^T [(G g) . (B^T d)],   so   dd = B [(G g) .
- * (A dy)]   and   dg = G^T [(A dy) . (B^T d)]. Products of one point are summed over rows of taps
- * and channels before the transform back, and the adjoints share the transforms of the forward
- * pass, so all three cost 8/20 of the direct products. The rounding error is up to 3 times that of
- * the direct sum. */
+ * a row are 8 products at the points 0, +-1, +-2, +-1/2 and infinity instead of 20. For one row of
+ * taps g, 8 inputs d and 4 outputs y, and with . for products point by point:
+ *
+ *     y = A^T [(G g) . (B^T d)]     dd = B [(G g) . (A dy)]     dg = G^T [(A dy) . (B^T d)]
+ *
+ * Products of one point are summed over rows of taps and channels before the transform back, and
+ * the gradients are the exact adjoints, so all three passes need 8/20 of the direct products. The
+ * rounding error is up to 3 times that of the direct sum. */
 #ifndef IAU_KERNEL_CONV_POINTS_H
 #define IAU_KERNEL_CONV_POINTS_H
 

@@ -73,8 +73,8 @@ struct conv_dot {
 /** A tile of n_m x n_t sums, n_m <= conv_tile_m_max(n_t). @param w_step 1 or 8 */
 void conv_tile_dot(int w_step, int n_m, int n_t, const struct conv_dot *a);
 
-/* acc[o * acc_o + c * acc_c] (+)= SUM_row SUM_i d[o * d_o + row * d_row + i] u[c * u_c + row *
- * u_row + i] */
+/* acc[o * acc_o + c * acc_c] (+)=
+ *     SUM_row SUM_i d[o * d_o + row * d_row + i] u[c * u_c + row * u_row + i] */
 struct conv_outer {
     int n_row, n;
     const vecf *d, *u;
@@ -88,12 +88,10 @@ void conv_tile_outer(int n_o, int n_c, const struct conv_outer *a);
 /** How outputs and inputs are cut for conv_tile_outer. */
 void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *in);
 
-/** sum[i] = sum of the lanes of v[i], n rounded up to whole vectors: v and sum must reach that far.
- */
+/** sum[i] = sum of the lanes of v[i]; v and sum must reach to n rounded up to whole vectors. */
 void conv_sum_lanes(int64_t n, const vecf *v, float *sum);
 
-/* The 5 x 5 stride-1 case by transforms along rows (conv_rows.c), and every other (conv_direct.c).
- */
+/* 5 x 5 with stride 1 by transforms along rows (conv_rows.c); every other (conv_direct.c). */
 int conv_rows_applies(const struct conv_shape *s);
 int64_t conv_rows_scratch_floats(const struct conv_shape *s);
 void conv_rows_forward(const struct conv_shape *s, int n_pair, const float *const in[],

@@ -26,8 +26,7 @@ static struct conv_cut cut_rows(int h, int whole, int64_t floats, int64_t block_
     return conv_cut_even(h, max < TILE ? TILE : max > h ? h : (int)max);
 }
 
-/* One of the two products with the weights: n_m channels from n_d channels in each of n_pair pairs.
- */
+/* A product with the weights: n_m channels from n_d channels in each of n_pair pairs. */
 struct product {
     int n_m, n_d, depth; /* depth = channels of all pairs */
     struct conv_cut m, t;
@@ -147,8 +146,8 @@ void conv_rows_input_grad(const struct conv_shape *s, int n_pair, const float *c
             }
             product_offsets(&p, &t);
             for (int y = y0; y < y1; y++) {
-                int top =
-                    y + s->pad - TAPS + 1; /* the row of dout that meets the last row of taps */
+                /* the row of dout that meets the last row of taps */
+                int top = y + s->pad - TAPS + 1;
                 int k0 = max_int(-top, 0), k1 = min_int(s->h_out - top, TAPS);
                 product_row(&p, &t, top + k0, k0, k1);
                 points_to_input(s, p.sum, chunk, y, din);
@@ -165,7 +164,7 @@ struct gradient {
     int add, last;
 };
 
-/* Products of rows [y0, y1) of dout with the rows of the input that meet them. */
+/* Products of the rows of d with those of u that meet them. */
 static void gradient_block(const struct conv_shape *s, const struct gradient *g,
                            const struct points *d, const struct points *u)
 {

@@ -1,6 +1,6 @@
 /* Register tiles: the loops in which a convolution spends its time. Every tile size is its own
- * function, so that the accumulators stay in registers; a tile loads n_m + n_t vectors for n_m x
- * n_t products. */
+ * function, so that the accumulators stay in registers; a tile of m x t loads m + t vectors
+ * for m t products. */
 #include "conv_private.h"
 
 /* gcc would rather load an operand again for every product than hold it, which makes loads the
@@ -141,15 +141,14 @@ INLINE void outer(int n_o, int n_c, const struct conv_outer *a)
     {                                                       \
         outer(O, C, a);                                     \
     }
-#define OUTER_ROW(X, O) X(O, 1) X(O, 2) X(O, 3)
+/* X(n_o, n_c) for all tiles that conv_outer_cut allows. */
+#define OUTER_4(X, O) X(O, 1) X(O, 2) X(O, 3) X(O, 4)
 #if IAU_VECTOR_WIDTH == 16
-#define OUTER_LIST(X)                                                                           \
-    OUTER_ROW(X, 1)                                                                             \
-    OUTER_ROW(X, 2) OUTER_ROW(X, 3) OUTER_ROW(X, 4) OUTER_ROW(X, 5) OUTER_ROW(X, 6) X(1, 4)     \
-        X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4) X(1, 5) X(2, 5) X(3, 5) X(4, 5) X(1, 6) X(2, 6) \
-            X(3, 6) X(4, 6)
+#define OUTER_6(X, O) OUTER_4(X, O) X(O, 5) X(O, 6)
+#define OUTER_LIST(X) \
+    OUTER_6(X, 1) OUTER_6(X, 2) OUTER_6(X, 3) OUTER_6(X, 4) OUTER_4(X, 5) OUTER_4(X, 6)
 #else
-#define OUTER_LIST(X) OUTER_ROW(X, 1) OUTER_ROW(X, 2) OUTER_ROW(X, 3) X(1, 4) X(2, 4) X(3, 4)
+#define OUTER_LIST(X) OUTER_4(X, 1) OUTER_4(X, 2) OUTER_4(X, 3)
 #endif
 OUTER_LIST(OUTER)
 

@@ -123,8 +123,8 @@ static void fill_panel(const float *in, int row, int lanes, int columns, float *
 /* One panel's part of dw. */
 static void weight_panel(const struct product *p, int columns)
 {
-    if (columns == PANEL) {
-        product_run(p, PANEL);
+    if (columns % WIDTH == 0) {
+        product_run(p, columns);
         return;
     }
     float edge[ROWS * PANEL] __attribute__((aligned(64)));
@@ -158,10 +158,12 @@ static void weight_part(const struct dense_shape *s, int n_pair, const float *co
     p.b_k = PANEL;
     p.c_row = s->n_in;
     for (int column = 0; column < s->n_in; column += PANEL) {
-        /* Rather than a narrow last panel a whole one that writes some columns again. */
-        if (column + PANEL > s->n_in && s->n_in >= PANEL && !add)
-            column = s->n_in - PANEL;
-        int columns = s->n_in - column < PANEL ? s->n_in - column : PANEL;
+        int left = s->n_in - column, columns = left < PANEL ? left : PANEL;
+        int whole = left <= WIDTH ? WIDTH : PANEL;
+        if (columns < whole && s->n_in >= whole && !add) { /* write some columns again */
+            columns = whole;
+            column = s->n_in - whole;
+        }
         for (int pair = 0; pair < n_pair; pair++)
             fill_panel(in[pair] + (ptrdiff_t)column * s->lanes, s->lanes, lanes, columns,
                        panel[pair]);
