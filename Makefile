@@ -52,13 +52,14 @@ objects := $(src:%.c=$(BUILD)/%.o)
 lib     := $(BUILD)/libiau.a
 program := $(if $(wildcard src/app/main.c),$(BUILD)/iau)
 tests   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+helpers := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out tests/test_% tests/make_%,$(wildcard tests/*.c)))
 scripts := $(wildcard tests/check_*.sh tests/smoke*.sh)
 headers := $(wildcard include/*/*.h)
 
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all deps check check-asan bench demo install clean format help FORCE
+.PHONY: all readme deps check check-asan bench demo install clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -92,7 +93,7 @@ $(BUILD)/iau: $(BUILD)/src/app/main.o $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(link) $^ $(libs) -o $@
 
-$(tests): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tests/harness.o $(lib)
+$(tests): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(helpers) $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(link) $^ $(cunit_libs) $(libs) -o $@
 
@@ -128,6 +129,12 @@ DEMO_NP ?= 2
 demo: all ## import Fashion-MNIST, train, forget 5 %, retrain, evaluate; ends with a table and a report
 	@OMP_NUM_THREADS=1 $(MPIRUN) -n $(DEMO_NP) $(program) run configs/demo.yaml
 	@$(PYTHON) analysis/report.py out/demo/results.h5 -o out/demo/report.html
+
+$(BUILD)/tests/tools/print_settings: $(BUILD)/tests/tools/print_settings.o $(lib)
+	$(Q)$(link) $^ $(libs) -o $@
+
+readme: $(BUILD)/tests/tools/print_settings ## put the settings reference into README.md
+	@tests/tools/update_readme.sh $< README.md
 
 install: all ## program and man page, into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/iau $(DESTDIR)$(PREFIX)/bin/iau
