@@ -136,7 +136,7 @@ static void write_file(const char *path, const struct small_shape *shape)
 void small_data_open(struct small_data *s, const char *name, const struct small_shape *shape)
 {
     static int64_t hidden[] = {11};
-    struct model_opts opts = {shape->h ? MODEL_LENET5 : MODEL_MLP, {1, hidden}, ACTIVATION_TANH};
+    struct model_opts opts = {.name = shape->h ? MODEL_LENET5 : MODEL_MLP, .hidden = {1, hidden}};
     struct index_set all;
     *s = (struct small_data){.path = harness_path(name)};
     if (test_comm.rank == 0)

@@ -9,6 +9,10 @@ void relu_forward(int64_t n, const float *x, float *y);
 /** dx = 1[y > 0] dy. The tangents R{y} = 1[y > 0] R{x} and R{dx} = 1[y > 0] R{dy} are the same map. */
 void relu_mask(int64_t n, const float *y, const float *dy, float *dx);
 
+/** y = a + b, and max(a + b, 0); y may be a or b. */
+void vector_add(int64_t n, const float *a, const float *b, float *y);
+void vector_add_relu(int64_t n, const float *a, const float *b, float *y);
+
 /** y = tanh(x), to 2 ulp. */
 void tanh_forward(int64_t n, const float *x, float *y);
 /** dx = (1 - y^2) dy; also R{y} from R{x}. */

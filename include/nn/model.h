@@ -1,24 +1,46 @@
-/* A classifier: a list of layers over one flat parameter vector, and the passes over one unit of samples. The loss is the
+/* A classifier: a list of layers over one flat vector, parameters first, then buffers (batch norm's running
+ * statistics), and the passes over one unit of samples. The loss is the
  * softmax cross-entropy. Everything here is local and knows nothing of ranks. */
 #ifndef IAU_NN_MODEL_H
 #define IAU_NN_MODEL_H
 
 #include <stdint.h>
 
+#include "core/lists.h"
 #include "nn/layer.h"
 #include "nn/opts.h"
 
-enum { MODEL_MAX_LAYERS = 64, UNIT_MAX_LANES = 64 };
+enum {
+    MODEL_MAX_LAYERS = 256,
+    UNIT_MAX_LANES = 64,
+    GROUP_SAMPLES = 64,    /* batch norm trains on groups of up to so many samples: one unit */
+    GROUP_MIN_SAMPLES = 16 /* a smaller group is left out */
+};
 
 struct model {
     struct shape in; /* as the first layer sees it, padding included */
     int n_class;
     int n_layer;
     struct layer layer[MODEL_MAX_LAYERS];
-    int64_t n_param;  /* floats in the flat vector */
+    int64_t n_param;  /* floats in the flat vector that are parameters */
+    int64_t n_buffer; /* floats behind them */
     int n_tensor;     /* over all layers */
     const struct tensor *tensor[MODEL_MAX_LAYERS * LAYER_MAX_TENSORS]; /* views into the layers, in vector order */
+    int n_buffer_tensor;
+    const struct tensor *buffer[MODEL_MAX_LAYERS * LAYER_MAX_BUFFERS]; /* the same for the buffers */
 };
+
+/* Floats of the flat vector that says all of a model. */
+static inline int64_t model_state_floats(const struct model *m)
+{
+    return m->n_param + m->n_buffer;
+}
+
+/* Whether statistics of groups are used in training. */
+static inline int model_has_groups(const struct model *m)
+{
+    return m->n_buffer > 0;
+}
 
 enum unit_passes { UNIT_FORWARD, UNIT_GRADIENT, UNIT_TANGENT }; /* each includes those before it */
 
@@ -28,6 +50,7 @@ struct unit {
     int n;                          /* samples; lanes beyond carry weight 0 and a copy of a sample */
     int32_t label[UNIT_MAX_LANES];
     float weight[UNIT_MAX_LANES];   /* 1 or 0 */
+    enum norm_mode norm;            /* whose statistics batch norm uses; not to change between passes */
     float loss[UNIT_MAX_LANES];     /* by model_forward */
     struct node node[MODEL_MAX_LAYERS + 1];
     float *p;       /* [n_class][lanes] probabilities, by model_forward */
@@ -38,10 +61,15 @@ struct unit {
 /** Build the model named in `opts` for samples of shape `in` (as stored). The model must not move in memory
  *  afterwards: `tensor` points into it. @return IAU_OK or IAU_ERR_CONFIG with the layer that does not fit */
 int model_build(struct model *m, const struct model_opts *opts, struct shape in, int n_class);
-/** PyTorch's default initialisation: weights and biases uniform in +-1/sqrt(fan_in); numbers keyed by
- *  (seed, tensor, index). params [n_param]. */
+/** The same from a list of layers, one a line of `text`, see nn/spec.h. @param what  names the list in messages */
+int model_build_list(struct model *m, const char *what, const struct text_list *text, struct shape in, int n_class);
+/** Initial state: PyTorch's default, weights and biases uniform in +-1/sqrt(fan_in), unless a tensor says otherwise;
+ *  numbers keyed by (seed, tensor, index), normal ones by Box-Muller in double. params [n_param + n_buffer]. */
 void model_init_params(const struct model *m, uint64_t seed, float *params);
-/** The tensor that position i of the flat vector belongs to. */
+/** One training step's effect on the buffers of `state`: torch's momentum .1 towards the groups' statistics.
+ *  @param mean  [n_param + n_buffer] mean over the step's samples of what model_backward leaves */
+void model_update_buffers(const struct model *m, const float *mean, float *state);
+/** The tensor or buffer that position i of the flat vector belongs to. */
 const struct tensor *model_tensor_at(const struct model *m, int64_t i);
 
 /** Bytes of a unit's arrays. */
@@ -53,7 +81,8 @@ void unit_free(struct unit *u);
 
 /** Probabilities and per-lane losses at w, from u->node[0].a and labels. */
 void model_forward(const struct model *m, const float *w, struct unit *u);
-/** dw [n_param] = gradient of SUM over samples of the loss; after model_forward at the same w. */
+/** dw [n_param] = gradient of SUM over samples of the loss; after model_forward at the same w. With NORM_GROUP, behind
+ *  it in dw [n_param .. n_param + n_buffer) the unit's statistics, weighted by n / GROUP_SAMPLES. */
 void model_backward(const struct model *m, const float *w, struct unit *u, float *dw);
 /** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter 1994); after
  *  model_backward at the same w. */

@@ -112,3 +112,17 @@ void relu_mask(int64_t n, const float *y, const float *dy, float *dx)
     for (int64_t i = 0; i < n; i += WIDTH)
         *(vecf *)(dx + i) = (vecf)((veci)load(dy + i) & (load(y + i) > 0.0f));
 }
+
+void vector_add(int64_t n, const float *a, const float *b, float *y)
+{
+    for (int64_t i = 0; i < n; i += WIDTH)
+        *(vecf *)(y + i) = load(a + i) + load(b + i);
+}
+
+void vector_add_relu(int64_t n, const float *a, const float *b, float *y)
+{
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        vecf v = load(a + i) + load(b + i);
+        *(vecf *)(y + i) = (vecf)((veci)v & ~(v <= 0.0f)); /* a NaN passes */
+    }
+}

@@ -1,4 +1,4 @@
-/* Max-pooling on lane blocks; the 2 x 2 window of the usual networks is unrolled, any other is
+/* Max- and average pooling on lane blocks; the 2 x 2 window of the usual networks is unrolled, any other is
  * looped over. */
 #include "kernel/pool.h"
 
@@ -65,6 +65,26 @@ INLINE void window_tangent(int k, int lanes, const struct place *at, const float
     *(vecf *)(rout + at->out) = (vecf)sum;
 }
 
+/* The mean of a window, its rows added apart. */
+INLINE void window_mean(int k, int lanes, const struct place *at, const float *in, float *out)
+{
+    vecf sum = {0};
+    for (int y = 0; y < k; y++) {
+        vecf row = {0};
+        for (int x = 0; x < k; x++)
+            row += load(in + at->in + y * at->row + x * lanes);
+        sum += row;
+    }
+    *(vecf *)(out + at->out) = sum * (1.0f / (float)(k * k));
+}
+
+INLINE void window_spread(int k, int lanes, const struct place *at, const float *dout, float *din)
+{
+    vecf share = load(dout + at->out) * (1.0f / (float)(k * k));
+    for (int i = 0; i < k * k; i++)
+        *(vecf *)(din + at->in + i / k * at->row + i % k * lanes) = share;
+}
+
 /* Run `body` with `at` at each vector of the output, row by row. */
 #define FOR_EACH_WINDOW(s, at, body)                                                        \
     for (int row_ = 0; row_ < (s)->c * (s)->h_out; row_++) {                                \
@@ -92,12 +112,17 @@ void maxpool_forward(const struct pool_shape *s, const float *in, float *out)
         FOR_EACH_WINDOW(s, at, window_max(s->k, s->lanes, &at, in, out))
 }
 
+/* What no window covers, gaps or a margin, gets its 0 here. */
+static void clear_gaps(const struct pool_shape *s, float *din)
+{
+    if (s->k != s->stride || s->h_out * s->k != s->h_in || s->w_out * s->k != s->w_in)
+        memset(din, 0, sizeof(float) * (size_t)s->c * s->h_in * s->w_in * s->lanes);
+}
+
 void maxpool_backward(const struct pool_shape *s, const float *in, const float *out,
                       const float *dout, float *din)
 {
-    /* What no window covers, gaps or a margin, gets no value below. */
-    if (s->k != s->stride || s->h_out * s->k != s->h_in || s->w_out * s->k != s->w_in)
-        memset(din, 0, sizeof(float) * (size_t)s->c * s->h_in * s->w_in * s->lanes);
+    clear_gaps(s, din);
     if (s->k == 2)
         FOR_EACH_WINDOW(s, at, window_backward(2, s->lanes, &at, in, out, dout, din))
     else
@@ -111,4 +136,45 @@ void maxpool_tangent(const struct pool_shape *s, const float *in, const float *o
         FOR_EACH_WINDOW(s, at, window_tangent(2, s->lanes, &at, in, out, rin, rout))
     else
         FOR_EACH_WINDOW(s, at, window_tangent(s->k, s->lanes, &at, in, out, rin, rout))
+}
+
+void avgpool_forward(const struct pool_shape *s, const float *in, float *out)
+{
+    FOR_EACH_WINDOW(s, at, window_mean(s->k, s->lanes, &at, in, out))
+}
+
+void avgpool_backward(const struct pool_shape *s, const float *dout, float *din)
+{
+    clear_gaps(s, din);
+    FOR_EACH_WINDOW(s, at, window_spread(s->k, s->lanes, &at, dout, din))
+}
+
+void globalpool_forward(const struct pool_shape *s, const float *in, float *out)
+{
+    ptrdiff_t row = (ptrdiff_t)s->w_in * s->lanes;
+    float factor = 1.0f / (float)(s->h_in * s->w_in);
+    for (int c = 0; c < s->c; c++)
+        for (int lane = 0; lane < s->lanes; lane += WIDTH) {
+            const float *plane = in + c * s->h_in * row + lane;
+            vecf sum = {0};
+            for (int y = 0; y < s->h_in; y++) {
+                vecf part = {0};
+                for (int x = 0; x < s->w_in; x++)
+                    part += load(plane + y * row + x * s->lanes);
+                sum += part;
+            }
+            *(vecf *)(out + (ptrdiff_t)c * s->lanes + lane) = sum * factor;
+        }
+}
+
+void globalpool_backward(const struct pool_shape *s, const float *dout, float *din)
+{
+    ptrdiff_t n = (ptrdiff_t)s->h_in * s->w_in;
+    float factor = 1.0f / (float)n;
+    for (int c = 0; c < s->c; c++)
+        for (int lane = 0; lane < s->lanes; lane += WIDTH) {
+            vecf share = load(dout + (ptrdiff_t)c * s->lanes + lane) * factor;
+            for (ptrdiff_t i = 0; i < n; i++)
+                *(vecf *)(din + (c * n + i) * s->lanes + lane) = share;
+        }
 }

@@ -1,5 +1,7 @@
-/* ReLU, in place, and tanh. ReLU has no second derivative; tanh's tangent needs the gradient before the layer
+/* ReLU, in place where nobody else needs its input, and tanh. ReLU has no second derivative; tanh's tangent needs the gradient before the layer
  * as well, so it keeps its own arrays. */
+#include <string.h>
+
 #include "kernel/act.h"
 #include "nn/layer.h"
 
@@ -33,7 +35,10 @@ static void relu_layer_forward_tangent(const struct layer *l, int lanes, const s
                                        const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
-    relu_mask(count(l, lanes), out->a, in->ra, out->ra);
+    if (in->ra)
+        relu_mask(count(l, lanes), out->a, in->ra, out->ra);
+    else if (out->ra)
+        memset(out->ra, 0, (size_t)count(l, lanes) * sizeof *out->ra);
 }
 
 static void relu_layer_backward_tangent(const struct layer *l, int lanes, const struct weights *p,
@@ -63,7 +68,10 @@ static void tanh_layer_forward_tangent(const struct layer *l, int lanes, const s
                                        const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
-    tanh_backward(count(l, lanes), out->a, in->ra, out->ra);
+    if (in->ra)
+        tanh_backward(count(l, lanes), out->a, in->ra, out->ra);
+    else
+        memset(out->ra, 0, (size_t)count(l, lanes) * sizeof *out->ra);
 }
 
 static void tanh_layer_backward_tangent(const struct layer *l, int lanes, const struct weights *p,
@@ -77,6 +85,7 @@ static void tanh_layer_backward_tangent(const struct layer *l, int lanes, const 
 static const struct layer_ops relu_ops = {
     .kind = "relu",
     .in_place = 1,
+    .needs_output = 1,
     .scratch_floats = scratch_floats,
     .forward = relu_layer_forward,
     .backward = relu_layer_backward,
@@ -86,6 +95,7 @@ static const struct layer_ops relu_ops = {
 
 static const struct layer_ops tanh_ops = {
     .kind = "tanh",
+    .needs_output = 1,
     .scratch_floats = scratch_floats,
     .forward = tanh_layer_forward,
     .backward = tanh_layer_backward,

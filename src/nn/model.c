@@ -1,100 +1,113 @@
-/* Passes over a unit: forward, backward, and the tangents of both, layer by layer. */
+/* Initial state, and passes over a unit: forward, backward, and the tangents of both, layer by layer. */
 #include "nn/model.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 
-#include "core/error.h"
-#include "core/memory.h"
 #include "core/rng.h"
+#include "kernel/act.h"
 #include "kernel/softmax.h"
+
+/* A standard normal number by Box and Muller. */
+static double normal(const struct rng *r, uint64_t index)
+{
+    uint32_t word[4];
+    rng_words(r, index, word);
+    double radius = sqrt(-2 * log((word[0] + 1.0) * 0x1p-32));
+    return radius * cos(2 * M_PI * (word[1] * 0x1p-32));
+}
+
+static void init_tensor(const struct tensor *t, const struct rng *r, float *v)
+{
+    float bound = (float)(1 / sqrt(t->fan_in));
+    for (int64_t i = 0; i < t->count; i++)
+        if (t->init == INIT_UNIFORM)
+            v[i] = bound * (2 * rng_uniform(r, (uint64_t)i) - 1);
+        else
+            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * normal(r, (uint64_t)i) : t->init_value);
+}
 
 void model_init_params(const struct model *m, uint64_t seed, float *params)
 {
-    for (int t = 0; t < m->n_tensor; t++) {
-        const struct tensor *tensor = m->tensor[t];
-        struct rng r = {seed, RNG_INIT, (uint64_t)t};
-        float bound = (float)(1 / sqrt(tensor->fan_in));
-        for (int64_t i = 0; i < tensor->count; i++)
-            params[tensor->offset + i] = bound * (2 * rng_uniform(&r, (uint64_t)i) - 1);
+    for (int t = 0; t < m->n_tensor; t++)
+        init_tensor(m->tensor[t], &(struct rng){seed, RNG_INIT, (uint64_t)t}, params + m->tensor[t]->offset);
+    for (int t = 0; t < m->n_buffer_tensor; t++)
+        init_tensor(m->buffer[t], &(struct rng){seed, RNG_INIT, 0}, params + m->buffer[t]->offset);
+}
+
+void model_update_buffers(const struct model *m, const float *mean, float *state)
+{
+    static const float momentum = 0.1f; /* torch's default */
+    for (int t = 0; t < m->n_buffer_tensor; t++) {
+        const struct tensor *b = m->buffer[t];
+        for (int64_t i = b->offset; i < b->offset + b->count; i++)
+            if (b->ndim == 0)
+                state[i] += 1; /* a count, exact up to 2^24 */
+            else
+                state[i] = (1 - momentum) * state[i] + momentum * (GROUP_SAMPLES * mean[i]);
     }
 }
 
 const struct tensor *model_tensor_at(const struct model *m, int64_t i)
 {
     int t = 0;
+    if (i >= m->n_param && m->n_buffer_tensor) {
+        while (t + 1 < m->n_buffer_tensor && m->buffer[t + 1]->offset <= i)
+            t++;
+        return m->buffer[t];
+    }
     while (t + 1 < m->n_tensor && m->tensor[t + 1]->offset <= i)
         t++;
     return m->tensor[t];
 }
 
-/* Hands out 64-byte aligned pieces of `block`, or only counts them where block is NULL. */
-struct carver {
-    float *block;
-    int64_t used;
-};
-
-static float *carve(struct carver *c, int64_t n)
+/* What layer i sees of a unit. */
+static struct weights for_layer(const struct model *m, const struct weights *p, const struct unit *u, int i)
 {
-    float *piece = c->block ? c->block + c->used : NULL;
-    c->used += (n + 15) / 16 * 16;
-    return piece;
+    struct weights own = *p;
+    own.n = u->n;
+    own.norm = u->norm;
+    own.skip = m->layer[i].ops->joins ? &u->node[m->layer[i].skip] : NULL;
+    return own;
 }
 
-static int64_t unit_carve(struct unit *u, const struct model *m, int lanes, enum unit_passes passes, float *block)
+/* The input node of layer i, whose gradient arrays are the layer's own where the input has earlier users. */
+static struct node input_of(const struct model *m, const struct unit *u, int i)
 {
-    struct carver c = {block, 0};
-    int64_t scratch = 0;
-    u->node[0] = (struct node){.a = carve(&c, shape_count(m->in) * lanes)};
-    for (int i = 0; i < m->n_layer; i++) {
-        const struct layer *l = &m->layer[i];
-        struct node *out = &u->node[i + 1];
-        int64_t n = shape_count(l->out) * lanes, s = l->ops->scratch_floats(l, lanes);
-        scratch = s > scratch ? s : scratch;
-        *out = u->node[i];
-        if (l->ops->in_place)
-            continue;
-        out->a = carve(&c, n);
-        out->da = passes >= UNIT_GRADIENT ? carve(&c, n) : NULL;
-        out->ra = passes >= UNIT_TANGENT ? carve(&c, n) : NULL;
-        out->rda = passes >= UNIT_TANGENT ? carve(&c, n) : NULL;
+    const struct layer *l = &m->layer[i];
+    struct node in = u->node[layer_source(l, i)];
+    if (l->is_later_user && !l->ops->joins) {
+        in.da = in.da ? u->node[i + 1].dx : NULL;
+        in.rda = in.rda ? u->node[i + 1].rdx : NULL;
     }
-    u->p = carve(&c, (int64_t)m->n_class * lanes);
-    u->scratch = carve(&c, scratch);
-    return c.used;
+    return in;
 }
 
-int64_t unit_bytes(const struct model *m, int lanes, enum unit_passes passes)
+/* The first user of a node runs last in a backward pass: it has written the gradient, and adds what the other users
+ * found. An add layer's part is its own output's gradient. */
+static void add_other_users(const struct model *m, const struct unit *u, int i, int tangent)
 {
-    struct unit u;
-    return unit_carve(&u, m, lanes, passes, NULL) * (int64_t)sizeof(float);
-}
-
-int unit_init(struct unit *u, const struct model *m, int lanes, enum unit_passes passes)
-{
-    REQUIRE(lanes > 0 && lanes % 16 == 0 && lanes <= UNIT_MAX_LANES);
-    *u = (struct unit){.lanes = lanes};
-    int64_t n = unit_carve(u, m, lanes, passes, NULL);
-    float *block = mem_alloc(n, sizeof *block);
-    if (!block)
-        return FAIL(IAU_ERR_MEM, "%.0f MiB for the activations of a unit", (double)n * sizeof *block / 1048576);
-    unit_carve(u, m, lanes, passes, block);
-    u->block = block;
-    return IAU_OK;
-}
-
-void unit_free(struct unit *u)
-{
-    free(u->block);
-    *u = (struct unit){0};
+    const struct layer *l = &m->layer[i];
+    const struct node *in = &u->node[layer_source(l, i)];
+    float *sum = tangent ? in->rda : in->da;
+    if (l->is_later_user || !sum)
+        return;
+    for (int o = l->next_user; o; o = m->layer[o - 1].next_user) {
+        const struct node *other = &u->node[o];
+        const float *da = m->layer[o - 1].ops->joins ? other->da : other->dx;
+        const float *rda = m->layer[o - 1].ops->joins ? other->rda : other->rdx;
+        vector_add(shape_count(l->in) * u->lanes, sum, tangent ? rda : da, sum);
+    }
 }
 
 void model_forward(const struct model *m, const float *w, struct unit *u)
 {
     struct weights p = {.w = w};
-    for (int i = 0; i < m->n_layer; i++)
-        m->layer[i].ops->forward(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
+    for (int i = 0; i < m->n_layer; i++) {
+        struct weights own = for_layer(m, &p, u, i);
+        struct node in = input_of(m, u, i);
+        m->layer[i].ops->forward(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+    }
     softmax_forward(m->n_class, u->lanes, u->node[m->n_layer].a, u->label, u->p, u->loss);
 }
 
@@ -102,19 +115,30 @@ void model_backward(const struct model *m, const float *w, struct unit *u, float
 {
     struct weights p = {.w = w, .dw = dw};
     softmax_backward(m->n_class, u->lanes, u->p, u->label, u->weight, u->node[m->n_layer].da);
-    for (int i = m->n_layer; i-- > 0;)
-        m->layer[i].ops->backward(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
+    for (int i = m->n_layer; i-- > 0;) {
+        struct weights own = for_layer(m, &p, u, i);
+        struct node in = input_of(m, u, i);
+        m->layer[i].ops->backward(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+        add_other_users(m, u, i, 0);
+    }
 }
 
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u, float *rdw)
 {
     struct weights p = {.w = w, .v = v, .rdw = rdw};
     const struct node *top = &u->node[m->n_layer];
-    for (int i = 0; i < m->n_layer; i++)
-        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
+    for (int i = 0; i < m->n_layer; i++) {
+        struct weights own = for_layer(m, &p, u, i);
+        struct node in = input_of(m, u, i);
+        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+    }
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->rda);
-    for (int i = m->n_layer; i-- > 0;)
-        m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
+    for (int i = m->n_layer; i-- > 0;) {
+        struct weights own = for_layer(m, &p, u, i);
+        struct node in = input_of(m, u, i);
+        m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+        add_other_users(m, u, i, 1);
+    }
 }
 
 double unit_loss(const struct unit *u)

@@ -1,101 +1,142 @@
-/* The models by name: each is a list of layers, with PyTorch's names for the tensors. */
+/* The models by name, as lists of layers with PyTorch's names for the tensors. */
+#define _GNU_SOURCE /* vasprintf */
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "core/error.h"
 #include "nn/model.h"
+#include "nn/spec.h"
 
-/* The next free layer, and the shape it will see. */
-static struct layer *next(struct model *m)
+/* A list in the making; `failed` is looked at once, at the end. */
+struct lines {
+    struct text_list text;
+    int failed;
+};
+
+static void add(struct lines *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct lines *l, const char *fmt, ...)
 {
-    REQUIRE(m->n_layer < MODEL_MAX_LAYERS);
-    return &m->layer[m->n_layer++];
+    char *line = NULL, **v = realloc(l->text.v, (size_t)(l->text.n + 1) * sizeof *v);
+    va_list ap;
+    if (v)
+        l->text.v = v;
+    va_start(ap, fmt);
+    int n = vasprintf(&line, fmt, ap);
+    va_end(ap);
+    if (!v || n < 0) {
+        free(n < 0 ? NULL : line);
+        l->failed = 1;
+        return;
+    }
+    l->text.v[l->text.n++] = line;
 }
 
-static struct shape top(const struct model *m)
+/* LeNet-5 in the form of the paper's reference code (methods.md 2.2). Pooling stands before ReLU: the two commute
+ * (both are monotone, and so do their derivatives), and ReLU then has a quarter of the values to look at. */
+static void add_lenet5(struct lines *l)
 {
-    return m->n_layer ? m->layer[m->n_layer - 1].out : m->in;
+    static const char *const line[] = {"input 32",  "conv 6 5",  "maxpool 2", "relu", "conv 16 5", "maxpool 2",
+                                       "relu",      "dense 120", "relu",      "dense 84", "relu",  "dense classes"};
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++)
+        add(l, "%s", line[i]);
 }
 
-static int add_conv(struct model *m, const char *name, int c_out, int k)
+static void add_mlp(struct lines *l, const struct model_opts *opts)
 {
-    struct shape in = top(m);
-    return layer_conv2d(next(m), name, in, c_out, k, 1, 0, &m->n_param);
+    for (int64_t i = 0; i < opts->hidden.n; i++) {
+        add(l, "dense %lld", (long long)opts->hidden.v[i]);
+        add(l, opts->activation == ACTIVATION_RELU ? "relu" : "tanh");
+    }
+    add(l, "dense classes");
 }
 
-/* Pooling before ReLU: the two commute (both are monotone, and so do their derivatives), and ReLU then has a
- * quarter of the values to look at. */
-static int add_pool_relu(struct model *m)
+/* torchvision's BasicBlock. */
+static void add_block(struct lines *l, const char *name, int width, int stride, int changes_shape)
 {
-    struct shape in = top(m);
-    int rc = layer_maxpool(next(m), in, 2, 2);
-    if (rc != IAU_OK)
-        return rc;
-    in = top(m);
-    layer_relu(next(m), in);
-    return IAU_OK;
+    add(l, "residual begin");
+    add(l, "conv %d 3 stride=%d pad=1 bias=off init=kaiming name=%s.conv1", width, stride, name);
+    add(l, "batchnorm name=%s.bn1", name);
+    add(l, "relu");
+    add(l, "conv %d 3 pad=1 bias=off init=kaiming name=%s.conv2", width, name);
+    add(l, "batchnorm name=%s.bn2", name);
+    if (changes_shape) {
+        add(l, "residual skip");
+        add(l, "conv %d 1 stride=%d bias=off init=kaiming name=%s.downsample.0", width, stride, name);
+        add(l, "batchnorm name=%s.downsample.1", name);
+    }
+    add(l, "residual end");
+    add(l, "relu");
 }
 
-static int add_dense(struct model *m, int number, int n_out)
+/* ResNet-18 (He et al. 2015) in its form for small images: a 3x3 stem and no max-pooling. */
+static void add_resnet18(struct lines *l, int width)
 {
     char name[16];
-    snprintf(name, sizeof name, "fc%d", number);
-    struct shape in = top(m);
-    return layer_dense(next(m), name, in, n_out, &m->n_param);
+    add(l, "conv %d 3 pad=1 bias=off init=kaiming name=conv1", width);
+    add(l, "batchnorm name=bn1");
+    add(l, "relu");
+    for (int stage = 0; stage < 4; stage++)
+        for (int block = 0; block < 2; block++) {
+            int first = stage > 0 && block == 0;
+            snprintf(name, sizeof name, "layer%d.%d", stage + 1, block);
+            add_block(l, name, width << stage, first ? 2 : 1, first);
+        }
+    add(l, "avgpool");
+    add(l, "dense classes name=fc");
 }
 
-static void add_activation(struct model *m, enum activation_name activation)
+/* VGG-19 with batch norm (Simonyan and Zisserman 2014) in its form for small images: one dense layer; the numbers are
+ * those of torchvision's `features`. */
+static void add_vgg19(struct lines *l, int width)
 {
-    struct shape in = top(m);
-    if (activation == ACTIVATION_RELU)
-        layer_relu(next(m), in);
-    else
-        layer_tanh(next(m), in);
-}
-
-/* LeNet-5 in the form of the paper's reference code (methods.md 2.2); 28x28 samples are padded to 32x32. */
-static int build_lenet5(struct model *m, struct shape in)
-{
-    int rc = IAU_OK;
-    if (in.h > 32 || in.w > 32)
-        return FAIL(IAU_ERR_CONFIG, "model lenet5 takes samples up to 32x32, not %dx%d", in.h, in.w);
-    m->in = (struct shape){in.c, 32, 32};
-    TRY(add_conv(m, "conv1", 6, 5));
-    TRY(add_pool_relu(m));
-    TRY(add_conv(m, "conv2", 16, 5));
-    TRY(add_pool_relu(m));
-    TRY(add_dense(m, 1, 120));
-    add_activation(m, ACTIVATION_RELU);
-    TRY(add_dense(m, 2, 84));
-    add_activation(m, ACTIVATION_RELU);
-    TRY(add_dense(m, 3, m->n_class));
-out:
-    return rc;
-}
-
-static int build_mlp(struct model *m, const struct model_opts *opts, struct shape in)
-{
-    int rc = IAU_OK;
-    m->in = in;
-    if (2 * opts->hidden.n + 1 > MODEL_MAX_LAYERS)
-        return FAIL(IAU_ERR_CONFIG, "model.hidden has %lld layers; at most %d fit", (long long)opts->hidden.n,
-                    (MODEL_MAX_LAYERS - 1) / 2);
-    for (int i = 0; i < opts->hidden.n; i++) {
-        TRY(add_dense(m, i + 1, (int)opts->hidden.v[i]));
-        add_activation(m, opts->activation);
+    static const int convs[5] = {2, 2, 4, 4, 4};
+    int number = 0;
+    add(l, "input 32");
+    for (int stage = 0; stage < 5; stage++) {
+        for (int i = 0; i < convs[stage]; i++, number += 3) {
+            add(l, "conv %d 3 pad=1 init=kaiming name=features.%d", width << (stage < 3 ? stage : 3), number);
+            add(l, "batchnorm name=features.%d", number + 1);
+            add(l, "relu");
+        }
+        add(l, "maxpool 2");
+        number++;
     }
-    TRY(add_dense(m, (int)opts->hidden.n + 1, m->n_class));
-out:
-    return rc;
+    add(l, "dense classes init=normal name=classifier");
 }
 
-int model_build(struct model *m, const struct model_opts *opts, struct shape in, int n_class)
+int zoo_lines(struct text_list *text, const struct model_opts *opts)
 {
-    *m = (struct model){.n_class = n_class};
-    int rc = opts->name == MODEL_LENET5 ? build_lenet5(m, in) : build_mlp(m, opts, in);
-    if (rc != IAU_OK)
-        return rc;
-    for (int i = 0; i < m->n_layer; i++)
-        for (int t = 0; t < m->layer[i].n_tensor; t++)
-            m->tensor[m->n_tensor++] = &m->layer[i].tensor[t];
-    return IAU_OK;
+    struct lines l = {0};
+    if (opts->name == MODEL_LENET5)
+        add_lenet5(&l);
+    else if (opts->name == MODEL_MLP)
+        add_mlp(&l, opts);
+    else if (opts->name == MODEL_RESNET18)
+        add_resnet18(&l, (int)opts->width);
+    else if (opts->name == MODEL_VGG19)
+        add_vgg19(&l, (int)opts->width);
+    for (int64_t i = 0; opts->name == MODEL_LAYERS && i < opts->layers.n; i++)
+        add(&l, "%s", opts->layers.v[i]);
+    *text = l.text;
+    if (!l.failed)
+        return IAU_OK;
+    zoo_free(text);
+    return FAIL(IAU_ERR_MEM, "no memory for a list of layers");
+}
+
+void zoo_free(struct text_list *text)
+{
+    for (int64_t i = 0; i < text->n; i++)
+        free(text->v[i]);
+    free(text->v);
+    *text = (struct text_list){0};
+}
+
+int model_opts_has_groups(const struct model_opts *opts)
+{
+    if (opts->name == MODEL_LAYERS)
+        return spec_text_has_batchnorm(&opts->layers);
+    return opts->name == MODEL_RESNET18 || opts->name == MODEL_VGG19;
 }
