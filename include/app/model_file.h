@@ -9,7 +9,7 @@
 /* A model file in memory. */
 struct model_file {
     struct record record;
-    float *w;             /* owned, [n_param] */
+    float *w;             /* owned, [n_param + n_buffer] */
     char digest[DIGEST_CHARS];
 };
 

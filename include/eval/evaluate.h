@@ -36,7 +36,7 @@ struct evaluation {
     double distance_reference;                /* ||w - w_reference||, NAN without */
 };
 
-/** Collective. Evaluate parameters w on the four sets (any may be empty). @param reference parameters to compare with
+/** Collective. Evaluate parameters (and buffers) w on the four sets (any may be empty). @param reference parameters to compare with
  *  (the retrained model), or NULL. `v` is empty on error. */
 int evaluate_model(struct evaluation *v, struct engine *e, const struct index_set *const set[N_EVAL_SET],
                    const float *w, const float *reference, const char *name);

@@ -35,6 +35,7 @@ struct engine {
     struct worker *worker;  /* owned, [n_thread] */
     int n_kept;
     struct unit *kept;      /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
+    enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen everywhere else */
     enum phase phase;       /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
     struct cost cost;       /* running totals; whoever wants a part takes differences */
 };
@@ -43,7 +44,7 @@ struct engine {
 struct worker {
     int thread;
     struct unit unit;
-    float *vector; /* owned, [n_param] */
+    float *vector; /* owned, [n_param + n_buffer] */
 };
 
 /* Samples in memory to be worked on as units. */
@@ -72,7 +73,8 @@ struct share {
 int engine_init(struct engine *e, const struct model *model, const struct dataset *dataset, int unit,
                 const struct real_list *mean, const struct real_list *std, const struct comm *comm);
 void engine_free(struct engine *e);
-/** Local. Make room for `n` kept units with tangents. @return IAU_OK or IAU_ERR_MEM */
+/** Local. Make room for `n` kept units with tangents, once; the workers' own units live in them from then on, so a
+ *  kept step lasts until the next sweep. @return IAU_OK or IAU_ERR_MEM */
 int engine_keep(struct engine *e, int n);
 /** Local. Threads a rank will use, from the OpenMP environment. */
 int engine_threads(void);
@@ -83,7 +85,7 @@ void share_free(struct share *s);
 /** The whole share as work. */
 struct work share_work(const struct engine *e, const struct share *s);
 
-/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights. */
+/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights; batch norm is frozen. */
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u);
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit, void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
@@ -98,7 +100,8 @@ enum { VALUE_LOSS, VALUE_CORRECT, N_VALUE };
 void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment);
 /** Local. Losses and hits only (n_vector = 0). */
 void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment);
-/** Local. The gradient of a training step; with `keep`, each unit's activations stay for sweep_add_step_product. */
+/** Local. The gradient of a training step, and where the segment has room for buffers behind the parameters the
+ *  groups' statistics; with `keep`, each unit's activations stay for sweep_add_step_product. */
 void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int keep);
 /** Local. Hessian of the same step's loss sum times v, on the kept units. */
 void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit, struct sums *s);

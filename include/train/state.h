@@ -9,7 +9,7 @@
 /* All that training depends on beside settings and data; the same on every rank. Random numbers are addressed by
  * seed and epoch, so there is no generator to save. */
 struct train_state {
-    float *w, *best;           /* owned, [n_param] */
+    float *w, *best;           /* owned, [n_param + n_buffer] */
     struct optimizer optimizer;
     int64_t epoch, step;       /* to be done next */
     int64_t best_epoch, worse; /* epochs in a row below the best */
@@ -30,7 +30,7 @@ struct training {
     struct piece *piece;  /* owned, one per own shard */
     struct share valid;
     struct sums sums;
-    float *g, *v;         /* owned, [n_param] */
+    float *g, *v;         /* owned, [n_param + n_buffer] */
     double run_start_s, epoch_start_s, saved_s;
     int64_t first_step;   /* of this process, counted over epochs */
 };

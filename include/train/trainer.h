@@ -11,7 +11,7 @@
 
 /* What a training or unlearning run leaves behind. */
 struct outcome {
-    float *w;               /* owned, [n_param] */
+    float *w;               /* owned, [n_param + n_buffer] */
     double *gradient_sum;   /* owned, [n_param]: SUM of the loss gradients over the training set at w; or NULL */
     double loss_sum;        /* of the losses over the same samples */
     struct history history; /* a row an epoch or step */

@@ -12,7 +12,7 @@ struct iau {
     struct engine *engine;         /* borrowed */
     const struct iau_opts *opts;   /* borrowed */
     const struct partition *sets;  /* borrowed; forget and retain not empty */
-    const float *w;                /* the origin's parameters */
+    const float *w;                /* the origin's parameters and buffers */
     const double *gradient_sum;    /* the origin's gradient sum over D at w, or NULL: then it is computed */
     double loss_sum;               /* of the same sum, NAN if unknown */
     const char *name;              /* for messages and progress */

@@ -83,6 +83,7 @@ static int write_file(const struct job *job, const struct stage *s, const char *
     char digest[DIGEST_CHARS];
     struct record r = {0};
     TRY(checkpoint_add_floats(&r, &job->model, "/params", o->w));
+    TRY(checkpoint_add_buffers(&r, &job->model, "/buffers", o->w));
     TRY(add_identity(&r, s, settings, digest));
     TRY(history_to_record(&o->history, &r, "/history"));
     TRY(add_cost(&r, cost, times));
@@ -115,10 +116,11 @@ static int read_file(struct model_file *f, const struct job *job, const char *pa
         TRY(FAIL(IAU_ERR_FORMAT, "%s: the parameters do not match the digest stored with them", path));
     if (strcmp(record_text(&f->record, "/provenance", "data_digest", ""), job->dataset.digest) != 0)
         TRY(FAIL(IAU_ERR_DATA, "%s was trained on other data than %s: the digests differ", path, job->dataset.path));
-    f->w = mem_alloc(job->model.n_param, sizeof *f->w);
+    f->w = mem_alloc(model_state_floats(&job->model), sizeof *f->w);
     if (!f->w)
         TRY(FAIL(IAU_ERR_MEM, "%lld parameters", (long long)job->model.n_param));
     TRY(checkpoint_get_floats(&f->record, path, &job->model, "/params", f->w));
+    TRY(checkpoint_get_buffers(&f->record, path, &job->model, "/buffers", f->w));
 out:
     return rc;
 }

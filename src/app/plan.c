@@ -18,7 +18,7 @@ static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
     struct index_set few = job->sets.train;
     int64_t n_param = e->model->n_param;
     few.n = few.n < 16 * e->unit * (int64_t)job->comm->size ? few.n : 16 * e->unit * (int64_t)job->comm->size;
-    float *w = calloc((size_t)n_param, sizeof *w);
+    float *w = calloc((size_t)model_state_floats(e->model), sizeof *w);
     rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread) : FAIL(IAU_ERR_MEM, "parameters");
     TRY(comm_agree(job->comm, rc));
     model_init_params(e->model, 0, w);
@@ -49,8 +49,9 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
     int64_t own = (n_shard + job->comm->size - 1) / job->comm->size;
     double rows = (double)n_rows * d->c * d->h * d->w * (d->is_u8 ? 1 : 4);
     double params = (double)e->model->n_param * (24 + 12.0 * e->n_thread + (restricted ? 8 : 0));
-    double units = (double)e->n_thread * (double)unit_bytes(e->model, e->lanes, UNIT_GRADIENT) +
-                   (restricted ? (double)own * (double)unit_bytes(e->model, e->lanes, UNIT_TANGENT) : 0);
+    double kept = restricted ? (double)own : 0, rest = e->n_thread > kept ? e->n_thread - kept : 0;
+    double units = rest * (double)unit_bytes(e->model, e->lanes, UNIT_GRADIENT) +
+                   kept * (double)unit_bytes(e->model, e->lanes, UNIT_TANGENT);
     return (rows + params + units) / 1048576;
 }
 

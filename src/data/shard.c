@@ -35,19 +35,43 @@ struct range shard_positions(const struct shard_plan *p, int j)
     return (struct range){full * unit.begin + rest.begin, full * unit.end + rest.end};
 }
 
+/* Samples that step t has to deal out. */
+static int64_t step_length(const struct shard_plan *p, int64_t t)
+{
+    int64_t left = p->n - t * p->batch;
+    return left < p->batch ? left : p->batch;
+}
+
 struct range shard_unit(const struct shard_plan *p, int j, int64_t t)
 {
     REQUIRE(t >= 0 && t < p->n_step);
     struct range unit = shard_range(p->batch, j, p->n_shard);
-    struct range taken = shard_range(shard_step_samples(p, t), j, p->n_shard);
-    int64_t begin = t * (unit.end - unit.begin);
-    return (struct range){begin, begin + taken.end - taken.begin};
+    struct range taken = shard_range(step_length(p, t), j, p->n_shard);
+    int64_t begin = t * (unit.end - unit.begin), n = taken.end - taken.begin;
+    return (struct range){begin, begin + (n < p->least ? 0 : n)};
 }
 
 int64_t shard_step_samples(const struct shard_plan *p, int64_t t)
 {
-    int64_t left = p->n - t * p->batch;
-    return left < p->batch ? left : p->batch;
+    int64_t n = step_length(p, t), sum = 0;
+    if (p->least <= 1 || n / p->n_shard >= p->least)
+        return n;
+    for (int j = 0; j < p->n_shard; j++) {
+        struct range unit = shard_unit(p, j, t);
+        sum += unit.end - unit.begin;
+    }
+    return sum;
+}
+
+int64_t shard_plan_groups(struct shard_plan *p, int least)
+{
+    int64_t all = 0;
+    p->least = least;
+    while (p->n_step > 0 && shard_step_samples(p, p->n_step - 1) == 0)
+        p->n_step--;
+    for (int64_t t = 0; t < p->n_step; t++)
+        all += shard_step_samples(p, t);
+    return p->n - all;
 }
 
 /* order[0..n) = the places run by run, the runs in the order of the identifiers that stand in

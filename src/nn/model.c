@@ -111,27 +111,38 @@ void model_forward(const struct model *m, const float *w, struct unit *u)
     softmax_forward(m->n_class, u->lanes, u->node[m->n_layer].a, u->label, u->p, u->loss);
 }
 
-void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
+/* From the top node's da down. */
+static void run_backward(const struct model *m, const struct weights *p, struct unit *u)
 {
-    struct weights p = {.w = w, .dw = dw};
-    softmax_backward(m->n_class, u->lanes, u->p, u->label, u->weight, u->node[m->n_layer].da);
     for (int i = m->n_layer; i-- > 0;) {
-        struct weights own = for_layer(m, &p, u, i);
+        struct weights own = for_layer(m, p, u, i);
         struct node in = input_of(m, u, i);
         m->layer[i].ops->backward(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
         add_other_users(m, u, i, 0);
     }
 }
 
+static void run_forward_tangent(const struct model *m, const struct weights *p, struct unit *u)
+{
+    for (int i = 0; i < m->n_layer; i++) {
+        struct weights own = for_layer(m, p, u, i);
+        struct node in = input_of(m, u, i);
+        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+    }
+}
+
+void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
+{
+    struct weights p = {.w = w, .dw = dw};
+    softmax_backward(m->n_class, u->lanes, u->p, u->label, u->weight, u->node[m->n_layer].da);
+    run_backward(m, &p, u);
+}
+
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u, float *rdw)
 {
     struct weights p = {.w = w, .v = v, .rdw = rdw};
     const struct node *top = &u->node[m->n_layer];
-    for (int i = 0; i < m->n_layer; i++) {
-        struct weights own = for_layer(m, &p, u, i);
-        struct node in = input_of(m, u, i);
-        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
-    }
+    run_forward_tangent(m, &p, u);
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->rda);
     for (int i = m->n_layer; i-- > 0;) {
         struct weights own = for_layer(m, &p, u, i);
@@ -139,6 +150,15 @@ void model_hessian_product(const struct model *m, const float *w, const float *v
         m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
         add_other_users(m, u, i, 1);
     }
+}
+
+void model_gauss_newton_product(const struct model *m, const float *w, const float *v, struct unit *u, float *out)
+{
+    struct weights p = {.w = w, .v = v, .dw = out};
+    const struct node *top = &u->node[m->n_layer];
+    run_forward_tangent(m, &p, u);
+    softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->da);
+    run_backward(m, &p, u);
 }
 
 double unit_loss(const struct unit *u)

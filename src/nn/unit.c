@@ -89,7 +89,6 @@ static void find_turns(const struct model *m, const int *owner, struct turn *whe
         const struct layer *l = &m->layer[i];
         struct turn *in = &when[owner[layer_source(l, i)]], *out = &when[owner[i + 1]];
         in->from = i > in->from ? i : in->from;
-
         out->from = i > out->from ? i : out->from;
         out->to = i < out->to ? i : out->to;
         if (l->ops->joins && !l->is_later_user) {

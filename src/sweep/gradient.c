@@ -1,5 +1,6 @@
 /* Losses, gradients and Hessian-vector products over shares and steps. */
 #include <stddef.h>
+#include <string.h>
 
 #include "core/error.h"
 #include "sweep/sweep.h"
@@ -11,7 +12,16 @@ struct pass {
     struct sums *sums;
     int segment;
     int keep;
+    enum norm_mode norm;
 };
+
+/* A segment's place for statistics of groups, where a unit left none. */
+static void clear_statistics(const struct pass *p, float *vector)
+{
+    int64_t n_param = p->e->model->n_param, n = p->sums->segment[p->segment].n_vector;
+    if (n > n_param)
+        memset(vector + n_param, 0, (size_t)(n - n_param) * sizeof *vector);
+}
 
 static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
 {
@@ -19,8 +29,11 @@ static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
     const struct model *m = p->e->model;
     struct unit *u = p->keep ? &p->e->kept[i] : &wk->unit;
     sweep_gather(p->e, p->work, i, u);
+    u->norm = p->norm;
     model_forward(m, p->w, u);
     model_backward(m, p->w, u, wk->vector);
+    if (u->norm == NORM_FROZEN)
+        clear_statistics(p, wk->vector);
     double value[N_VALUE] = {[VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
     sums_add(p->sums, wk->thread, p->segment, wk->vector, value);
 }
@@ -41,6 +54,7 @@ static void unit_product(struct worker *wk, void *ctx, int64_t i)
     const struct pass *p = ctx;
     static const double no_value[N_VALUE];
     model_hessian_product(p->e->model, p->w, p->v, &p->e->kept[i], wk->vector);
+    clear_statistics(p, wk->vector);
     sums_add(p->sums, wk->thread, p->segment, wk->vector, no_value);
 }
 
@@ -61,7 +75,7 @@ void sweep_add_loss(struct engine *e, const float *w, const struct work *work, s
 void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int keep)
 {
     REQUIRE(!keep || work->n_unit <= e->n_kept);
-    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep};
+    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep, .norm = e->step_norm};
     sweep_run(e, work->n_unit, unit_gradient, &p);
     e->cost.gradients += s->segment[0].n_samples;
 }

@@ -46,6 +46,7 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
     int lanes = (unit + LANE_BLOCK - 1) / LANE_BLOCK * LANE_BLOCK;
     *e = (struct engine){.model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
     e->phase = PHASE_COMPUTE;
+    e->step_norm = NORM_GROUP;
     TRY(set_normalisation(e, mean, std));
     e->gather = (struct gather_shape){.c = dataset->c,
                                       .h = dataset->h,
@@ -63,7 +64,7 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
         struct worker *wk = &e->worker[t];
         wk->thread = t;
         TRY(unit_init(&wk->unit, model, lanes, UNIT_GRADIENT));
-        wk->vector = mem_alloc(model->n_param, sizeof *wk->vector);
+        wk->vector = mem_alloc(model_state_floats(model), sizeof *wk->vector);
         if (!wk->vector)
             TRY(FAIL(IAU_ERR_MEM, "a gradient of %lld parameters", (long long)model->n_param));
     }
@@ -79,8 +80,14 @@ int engine_keep(struct engine *e, int n)
     e->kept = mem_alloc(n, sizeof *e->kept);
     if (!e->kept)
         return FAIL(IAU_ERR_MEM, "%d units of a step", n);
+    for (int t = 0; t < e->n_thread && t < n; t++)
+        unit_free(&e->worker[t].unit);
     for (e->n_kept = 0; e->n_kept < n; e->n_kept++)
         TRY(unit_init(&e->kept[e->n_kept], e->model, e->lanes, UNIT_TANGENT));
+    for (int t = 0; t < e->n_thread && t < n; t++) {
+        e->worker[t].unit = e->kept[t];
+        e->worker[t].unit.block = NULL; /* borrowed */
+    }
 out:
     return rc;
 }
@@ -128,6 +135,7 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
     const struct rows *r = work->rows;
     const struct piece *piece = work->piece ? &work->piece[i] : NULL;
     int64_t first = i * e->unit;
+    u->norm = NORM_FROZEN;
     u->n = piece ? piece->n : (int)(work->n - first < e->unit ? work->n - first : e->unit);
     for (int k = 0; k < u->lanes; k++) {
         int j = k < u->n ? k : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
@@ -170,7 +178,7 @@ static int report_bad(const struct engine *e, struct sums *s, const char *what)
     for (int t = 0; t < s->n_thread; t++)
         first = s->first_bad[t] < first ? s->first_bad[t] : first;
     comm_min_i64(e->comm, &first, 1);
-    const char *tensor = first < e->model->n_param && s->segment[0].n_vector ? model_tensor_at(e->model, first)->name
+    const char *tensor = first < s->segment[0].n_vector && s->segment[0].n_vector ? model_tensor_at(e->model, first)->name
                                                                              : "the loss";
     return FAIL(IAU_ERR_NUMERIC, "%s: %s is not finite or too large; a smaller learning rate may help", what, tensor);
 }

@@ -62,6 +62,39 @@ int checkpoint_get_doubles(const struct record *r, const char *path, const struc
     return get_vector(r, path, m, prefix, RECORD_F64, w, sizeof *w);
 }
 
+int checkpoint_add_buffers(struct record *r, const struct model *m, const char *prefix, const float *w)
+{
+    char path[PATH_CHARS];
+    for (int t = 0; t < m->n_buffer_tensor; t++) {
+        const struct tensor *b = m->buffer[t];
+        int64_t count = (int64_t)w[b->offset]; /* of a number */
+        snprintf(path, sizeof path, "%s/%s", prefix, b->name);
+        int rc = b->ndim ? record_add(r, path, RECORD_F32, b->ndim, b->dims, w + b->offset)
+                         : record_add(r, path, RECORD_I64, 0, NULL, &count);
+        if (rc != IAU_OK)
+            return rc;
+    }
+    return IAU_OK;
+}
+
+int checkpoint_get_buffers(const struct record *r, const char *file, const struct model *m, const char *prefix,
+                           float *w)
+{
+    char path[PATH_CHARS];
+    for (int t = 0; t < m->n_buffer_tensor; t++) {
+        const struct tensor *b = m->buffer[t];
+        snprintf(path, sizeof path, "%s/%s", prefix, b->name);
+        const struct record_array *a = record_find(r, path);
+        if (!a)
+            return FAIL(IAU_ERR_DATA, "%s has no %s: it holds another model", file, path);
+        if (a->type != (b->ndim ? RECORD_F32 : RECORD_I64) || a->ndim != b->ndim || record_count(a) != b->count)
+            return FAIL(IAU_ERR_DATA, "%s: %s has another shape or type than the model's", file, path);
+        for (int64_t i = 0; i < b->count; i++)
+            w[b->offset + i] = (float)record_value(a, i);
+    }
+    return IAU_OK;
+}
+
 /* A cost as a list of named numbers, so that writing and reading share one order. */
 enum { COST_COUNTERS = 4 };
 static const char *const counter_name[COST_COUNTERS] = {"forwards", "gradients", "hvps", "payload_bytes"};

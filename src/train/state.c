@@ -54,7 +54,9 @@ static int state_write(struct train_state *s, const struct training *training)
     TRY(record_set_text(&r, "/", "settings", t->settings));
     TRY(record_set_text(&r, "/", "format", "iau-restart"));
     TRY(checkpoint_add_floats(&r, m, "/params", s->w));
+    TRY(checkpoint_add_buffers(&r, m, "/buffers", s->w));
     TRY(checkpoint_add_floats(&r, m, "/best", s->best));
+    TRY(checkpoint_add_buffers(&r, m, "/best_buffers", s->best));
     TRY(checkpoint_add_floats(&r, m, "/optimizer/m", s->optimizer.m));
     if (s->optimizer.v)
         TRY(checkpoint_add_floats(&r, m, "/optimizer/v", s->optimizer.v));
@@ -80,7 +82,9 @@ static int state_read(struct train_state *s, const struct training *training)
     struct scalar list[N_SCALAR];
     TRY(record_read(&r, path));
     TRY(checkpoint_get_floats(&r, path, m, "/params", s->w));
+    TRY(checkpoint_get_buffers(&r, path, m, "/buffers", s->w));
     TRY(checkpoint_get_floats(&r, path, m, "/best", s->best));
+    TRY(checkpoint_get_buffers(&r, path, m, "/best_buffers", s->best));
     TRY(checkpoint_get_floats(&r, path, m, "/optimizer/m", s->optimizer.m));
     if (s->optimizer.v)
         TRY(checkpoint_get_floats(&r, path, m, "/optimizer/v", s->optimizer.v));
@@ -106,21 +110,39 @@ static int allocate(struct training *s)
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
     int rc = IAU_OK;
-    int64_t n = e->model->n_param, n_own = s->shards.end - s->shards.begin;
-    s->state.w = mem_alloc(n, sizeof *s->state.w);
-    s->state.best = mem_alloc(n, sizeof *s->state.best);
-    s->g = mem_alloc(n, sizeof *s->g);
-    s->v = mem_alloc(n, sizeof *s->v);
+    int64_t n = e->model->n_param, n_state = model_state_floats(e->model), n_own = s->shards.end - s->shards.begin;
+    s->state.w = mem_alloc(n_state, sizeof *s->state.w);
+    s->state.best = mem_alloc(n_state, sizeof *s->state.best);
+    s->g = mem_alloc(n_state, sizeof *s->g);
+    s->v = mem_alloc(n_state, sizeof *s->v);
     s->piece = mem_alloc(n_own, sizeof *s->piece);
     s->order = mem_alloc(s->rows.n, sizeof *s->order);
     if (!s->state.w || !s->state.best || !s->g || !s->v || !s->piece || !s->order)
         TRY(FAIL(IAU_ERR_MEM, "training %lld parameters", (long long)n));
     TRY(optimizer_init(&s->state.optimizer, &t->opts->optimizer, n));
-    TRY(sums_init(&s->sums, 1, &n, N_VALUE, e->n_thread));
+    TRY(sums_init(&s->sums, 1, &n_state, N_VALUE, e->n_thread));
     if (t->opts->restriction.alpha != 0)
         TRY(engine_keep(e, (int)n_own));
 out:
     return rc;
+}
+
+/* The cut of an epoch into steps, without groups that are too small for batch norm. */
+static int make_plan(struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    s->plan = shard_plan(t->train->n, (int)t->opts->batch, (int)t->opts->unit);
+    if (!model_has_groups(t->engine->model))
+        return IAU_OK;
+    int64_t left_out = shard_plan_groups(&s->plan, GROUP_MIN_SAMPLES);
+    if (s->plan.n_step == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: %lld samples in batches of %lld leave no group of %d samples, which batch norm needs to train",
+                    t->name, (long long)t->train->n, (long long)t->opts->batch, GROUP_MIN_SAMPLES);
+    if (left_out)
+        log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm trains on groups of "
+                 "at least %d", t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
+    return IAU_OK;
 }
 
 /* The rows of this rank's shards, which are neighbours in the training set. */
@@ -140,7 +162,7 @@ int training_init(struct training *s)
     struct engine *e = t->engine;
     int rc = IAU_OK;
     double start = timer_now_s();
-    s->plan = shard_plan(t->train->n, (int)t->opts->batch, (int)t->opts->unit);
+    TRY(comm_agree(e->comm, make_plan(s)));
     s->shards = shard_range(s->plan.n_shard, e->comm->rank, e->comm->size);
     if (e->comm->size > s->plan.n_shard)
         log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name, s->plan.n_shard, e->comm->size,
@@ -152,7 +174,7 @@ int training_init(struct training *s)
         TRY(share_load(&s->valid, e, t->valid));
     e->cost.seconds[PHASE_READ] += timer_now_s() - start;
     model_init_params(e->model, (uint64_t)t->opts->seed, s->state.w);
-    memcpy(s->state.best, s->state.w, (size_t)e->model->n_param * sizeof *s->state.w);
+    memcpy(s->state.best, s->state.w, (size_t)model_state_floats(e->model) * sizeof *s->state.w);
     if (t->resume) {
         TRY(comm_agree(e->comm, state_read(&s->state, s)));
         log_line("%s  goes on at epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,

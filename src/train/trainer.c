@@ -97,6 +97,7 @@ static int train_step(struct training *s, int64_t *stop)
     start = timer_now_s();
     double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
     optimizer_step(&s->state.optimizer, lr, s->state.w, s->g);
+    model_update_buffers(e->model, s->g, s->state.w);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     s->state.step++;
     return IAU_OK;
@@ -138,7 +139,7 @@ static int end_epoch(struct training *s, int *enough)
     char what[96];
     double loss_valid = NAN, accuracy_valid = NAN, seconds = s->state.epoch_s + timer_now_s() - s->epoch_start_s;
     snprintf(what, sizeof what, "%s: validation after epoch %lld", t->name, (long long)s->state.epoch + 1);
-    int rc = comm_check_equal(e->comm, sweep_checksum(s->state.w, e->model->n_param), what);
+    int rc = comm_check_equal(e->comm, sweep_checksum(s->state.w, model_state_floats(e->model)), what);
     if (rc != IAU_OK)
         return rc;
     if (t->valid->n) {
@@ -153,9 +154,9 @@ static int end_epoch(struct training *s, int *enough)
     if (better) {
         s->state.best_accuracy = accuracy_valid;
         s->state.best_epoch = s->state.epoch;
-        memcpy(s->state.best, s->state.w, (size_t)e->model->n_param * sizeof *s->state.w);
+        memcpy(s->state.best, s->state.w, (size_t)model_state_floats(e->model) * sizeof *s->state.w);
     }
-    double n = (double)s->plan.n, loss = s->state.loss_sum / n, accuracy = (double)s->state.correct / n;
+    double n = (double)s->state.n_seen, loss = s->state.loss_sum / n, accuracy = (double)s->state.correct / n;
     double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
     double row[] = {(double)s->state.epoch + 1, loss, accuracy, loss_valid, accuracy_valid, lr, seconds, n / seconds};
     log_line("%s  epoch %3lld  loss %.4f  accuracy %.2f %%  validation %.2f %%%s  %.0f samples/s", t->name,

@@ -26,7 +26,7 @@ struct stepper {
     struct sums sums;
     struct optimizer optimizer;
     double *retain_sum, *forget_sum; /* owned, [n_param] */
-    float *q, *w, *start;            /* owned, [n_param] */
+    float *q, *w, *start;            /* owned, [n_param]; w: with the buffers behind, which stay as they are */
 };
 
 struct iau_norms iau_combine(int64_t n, double weight, const double *retain, const double *forget, float *q)
@@ -58,7 +58,7 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     s->retain_sum = mem_alloc(n, sizeof *s->retain_sum);
     s->forget_sum = mem_alloc(n, sizeof *s->forget_sum);
     s->q = mem_alloc(n, sizeof *s->q);
-    s->w = mem_alloc(n, sizeof *s->w);
+    s->w = mem_alloc(model_state_floats(e->model), sizeof *s->w);
     s->start = mem_alloc(n, sizeof *s->start);
     if (!s->retain_sum || !s->forget_sum || !s->q || !s->w || !s->start)
         rc = FAIL(IAU_ERR_MEM, "unlearning %lld parameters", (long long)n);
@@ -67,7 +67,7 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     if (rc == IAU_OK)
         rc = sums_init(&s->sums, 2, lengths, N_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
-    memcpy(s->w, u->w, (size_t)n * sizeof *s->w);
+    memcpy(s->w, u->w, (size_t)model_state_floats(e->model) * sizeof *s->w);
     int cache_serves = u->gradient_sum && s->n_main_is_all && u->opts->steps == 1;
     if (u->opts->correction && !cache_serves)
         TRY(share_load(&s->main, e, s->n_main_is_all ? &u->sets->train : &u->sets->retain));
@@ -222,7 +222,7 @@ static int take_step(struct stepper *s, int64_t step, struct history *history)
     TRY(move(s, &length));
     double seconds = timer_now_s() - start, distance = vector_distance(s->w, u->w, e->model->n_param);
     snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)step + 1);
-    TRY(comm_check_equal(e->comm, sweep_checksum(s->w, e->model->n_param), what));
+    TRY(comm_check_equal(e->comm, sweep_checksum(s->w, model_state_floats(e->model)), what));
     double row[] = {(double)step + 1, norms.retain, norms.forget, norms.step, norms.cosine,
                     loss[0],          loss[1],      length,       distance,   seconds};
     log_line("%s  step %lld  |g_r| %.4g  |g_f| %.4g  cosine %.3f  moved %.4g  %.3f s", u->name, (long long)step + 1,
