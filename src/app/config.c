@@ -11,6 +11,7 @@
 #include "app/config_yaml.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "nn/spec.h"
 
 static int starts_with(const char *s, const char *prefix)
 {
@@ -140,8 +141,10 @@ static int apply_sections(struct config *cfg, const struct config_items *items)
         if (rc != IAU_OK)
             return rc;
     }
+    if (cfg->model.layers.n && !config_item_find(items, "model.name"))
+        cfg->model.name = MODEL_LAYERS;
     const struct config_item *unit = config_item_find(items, "train.unit");
-    if (cfg->model.name == MODEL_MLP && !unit)
+    if ((cfg->model.name == MODEL_MLP || model_opts_has_groups(&cfg->model)) && !unit)
         cfg->train.unit = 64;
     return IAU_OK;
 }

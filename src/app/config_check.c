@@ -12,6 +12,8 @@
 #include "app/config_yaml.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "nn/model.h"
+#include "nn/spec.h"
 
 enum { NAME_MAX_CHARS = 100 };
 
@@ -81,6 +83,13 @@ static int check_data(const struct check *c)
     if (c->cfg->model.name == MODEL_MLP && c->cfg->model.hidden.n == 0)
         return FAIL(IAU_ERR_CONFIG, "%s: model.hidden: an mlp needs at least one hidden layer",
                     where(c, "model.hidden"));
+    if (c->cfg->model.name == MODEL_LAYERS && c->cfg->model.layers.n == 0)
+        return FAIL(IAU_ERR_CONFIG, "%s: model.name = layers: needs model.layers",
+                    where(c, "model.name"));
+    if (c->cfg->model.name != MODEL_LAYERS && c->cfg->model.layers.n > 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: model.layers: goes with model.name = layers only; leave one of them out",
+                    where(c, "model.layers"));
     if (!*c->cfg->output.dir)
         return FAIL(IAU_ERR_CONFIG, "%s: output.dir is empty", where(c, "output.dir"));
     return IAU_OK;
@@ -94,6 +103,16 @@ static int check_origin(const struct check *c, const struct origin_opts *o)
                     "%s: train.schedule.every = %" PRId64 ": must be at least 1 for "
                     "train.schedule.name = step",
                     where_origin(c, o, "train.schedule.every"), t->schedule.every);
+    if (model_opts_has_groups(&c->cfg->model) && t->unit != GROUP_SAMPLES)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: train.unit = %" PRId64 ": must be %d with batch norm, the group whose "
+                    "statistics are used",
+                    where_origin(c, o, "train.unit"), t->unit, GROUP_SAMPLES);
+    if (model_opts_has_groups(&c->cfg->model) && t->batch < GROUP_MIN_SAMPLES)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: train.batch = %" PRId64 ": leaves no group of %d samples, which batch "
+                    "norm needs to train",
+                    where_origin(c, o, "train.batch"), t->batch, GROUP_MIN_SAMPLES);
     if (t->patience > 0 && c->cfg->data.valid == 0)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: train.patience = %" PRId64 ": needs a validation set; set "
@@ -144,6 +163,19 @@ static int check_method(const struct check *c, int index)
                     "data.valid above 0",
                     where_method(c, index, "step"), m->name);
     return IAU_OK;
+}
+
+/* The lines of model.layers; shapes are looked at when the data set is known. */
+static int check_layers(const struct check *c)
+{
+    char what[300];
+    struct spec_list list = {0};
+    if (c->cfg->model.name != MODEL_LAYERS)
+        return IAU_OK;
+    snprintf(what, sizeof(what), "%s: model.layers", where(c, "model.layers"));
+    int rc = spec_list_parse(&list, what, &c->cfg->model.layers);
+    spec_list_free(&list);
+    return rc;
 }
 
 /* Names become files of output.dir: who has taken which. */
@@ -231,6 +263,7 @@ int config_check(const struct config *cfg, const struct config_items *items, con
     int rc = IAU_OK;
     TRY(check_names(&c));
     TRY(check_data(&c));
+    TRY(check_layers(&c));
     for (int i = 0; i < cfg->n_origin; i++)
         TRY(check_origin(&c, &cfg->origin[i]));
     for (int i = 0; i < cfg->n_method; i++)

@@ -41,12 +41,21 @@ static const struct setting general[] = {
      .help =
          "Standard deviation to divide by, one value a channel; goes with data.normalize.mean."},
 
-    {"model.name", SETTING_CHOICE, AT(model.name), "lenet5", "lenet5|mlp", .scopes = IN_ALL,
-     .help = "lenet5: images of 28x28 or 32x32; mlp: fully connected layers on any input."},
+    {"model.name", SETTING_CHOICE, AT(model.name), "lenet5",
+     "lenet5|mlp|resnet18|vgg19|layers", .scopes = IN_ALL,
+     .help = "lenet5, vgg19: images up to 32x32; resnet18: images; mlp: fully connected layers on "
+             "any input; layers: as model.layers says, which is the default where it is given."},
     {"model.hidden", SETTING_INTS, AT(model.hidden), "256", SPAN(1, 65536), .scopes = IN_ALL,
      .help = "Sizes of the hidden layers of an mlp."},
     {"model.activation", SETTING_CHOICE, AT(model.activation), "tanh", "tanh|relu",
      .scopes = IN_ALL, .help = "Activation of an mlp."},
+    {"model.width", SETTING_INT, AT(model.width), "64", SPAN(1, 1024), .scopes = IN_ALL,
+     .unit = "channels", .help = "resnet18, vgg19: channels of the first stage."},
+    {"model.layers", SETTING_TEXTS, AT(model.layers), .scopes = IN_ALL,
+     .help = "A model of one's own, a layer a line: input H [W]; conv OUT K [stride=1] [pad=0] "
+             "[bias=on|off]; batchnorm; relu; tanh; maxpool K; avgpool [K]; dense OUT|classes; "
+             "residual begin, residual skip and residual end around the branches of a residual "
+             "connection. name=NAME names a layer's tensors; init=default|kaiming|normal."},
 
     {"train.seed", SETTING_INT, AT(train.seed), "42", FROM(0), .scopes = IN_ALL,
      .help = "Seed of the initial weights and of the order of samples."},
@@ -58,7 +67,7 @@ static const struct setting general[] = {
      .scopes = IN_ALL, .unit = "samples",
      .help = "Samples of one piece of work and of summation; a batch keeps batch/unit ranks busy. "
              "Default for an mlp:"
-             " 64."},
+             " 64. With batch norm it is 64, the group whose statistics are used."},
     {"train.patience", SETTING_INT, AT(train.patience), "10", SPAN(0, 1e6), .scopes = IN_ALL,
      .unit = "epochs",
      .help = "Stop after this many epochs in a row below the best validation accuracy; 0: never."},
