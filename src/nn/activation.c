@@ -1,5 +1,7 @@
 /* ReLU, in place, and tanh. ReLU has no second derivative; tanh's tangent needs the gradient before the layer
  * as well, so it keeps its own arrays. */
+#include <string.h>
+
 #include "kernel/act.h"
 #include "nn/layer.h"
 
@@ -33,7 +35,8 @@ static void relu_layer_forward_tangent(const struct layer *l, int lanes, const s
                                        const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
-    relu_mask(count(l, lanes), out->a, in->ra, out->ra);
+    if (in->ra)
+        relu_mask(count(l, lanes), out->a, in->ra, out->ra);
 }
 
 static void relu_layer_backward_tangent(const struct layer *l, int lanes, const struct weights *p,
@@ -63,7 +66,10 @@ static void tanh_layer_forward_tangent(const struct layer *l, int lanes, const s
                                        const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
-    tanh_backward(count(l, lanes), out->a, in->ra, out->ra);
+    if (in->ra)
+        tanh_backward(count(l, lanes), out->a, in->ra, out->ra);
+    else
+        memset(out->ra, 0, (size_t)count(l, lanes) * sizeof *out->ra);
 }
 
 static void tanh_layer_backward_tangent(const struct layer *l, int lanes, const struct weights *p,

@@ -78,7 +78,8 @@ int unit_init(struct unit *u, const struct model *m, int lanes, enum unit_passes
     int64_t n = unit_carve(u, m, lanes, passes, NULL);
     float *block = mem_alloc(n, sizeof *block);
     if (!block)
-        return FAIL(IAU_ERR_MEM, "%.0f MiB for the activations of a unit", (double)n * sizeof *block / 1048576);
+        return FAIL(IAU_ERR_MEM, "no memory: %.0f MiB for the activations of a unit",
+                    (double)n * sizeof *block / 1048576);
     unit_carve(u, m, lanes, passes, block);
     u->block = block;
     return IAU_OK;

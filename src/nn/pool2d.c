@@ -1,4 +1,6 @@
 /* Max-pooling layer. It has no curvature, so its tangents are its own linear maps. */
+#include <string.h>
+
 #include "core/error.h"
 #include "kernel/pool.h"
 #include "nn/layer.h"
@@ -43,7 +45,10 @@ static void forward_tangent(const struct layer *l, int lanes, const struct weigh
 {
     (void)p, (void)scratch;
     struct pool_shape s = pool_of(l, lanes);
-    maxpool_tangent(&s, in->a, out->a, in->ra, out->ra);
+    if (in->ra)
+        maxpool_tangent(&s, in->a, out->a, in->ra, out->ra);
+    else
+        memset(out->ra, 0, (size_t)(shape_count(l->out) * lanes) * sizeof *out->ra);
 }
 
 static void backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,

@@ -1,6 +1,7 @@
 /* The engine: threads, gathering of units, shares of index sets, and the reduction. */
 #include "sweep/sweep.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,15 @@ static int set_normalisation(struct engine *e, const struct real_list *mean, con
     e->scale = mem_alloc(d->c, sizeof *e->scale);
     e->shift = mem_alloc(d->c, sizeof *e->shift);
     if (!e->scale || !e->shift)
-        return FAIL(IAU_ERR_MEM, "normalisation of %d channels", d->c);
-    int given = mean && mean->n > 0;
-    if (given && (mean->n != d->c || !std || std->n != d->c))
-        return FAIL(IAU_ERR_CONFIG, "data.normalize needs %d values each for mean and std, as %s has channels", d->c,
-                    d->path);
+        return FAIL(IAU_ERR_MEM, "no memory for normalisation of %d channels", d->c);
+    int n_mean = mean ? (int)mean->n : 0, n_std = std ? (int)std->n : 0, given = n_mean || n_std;
+    if (given && (n_mean != d->c || n_std != d->c))
+        return FAIL(IAU_ERR_CONFIG, "data.normalize needs %d value%s each for mean and std, one a channel of %s", d->c,
+                    d->c == 1 ? "" : "s", d->path);
+    for (int c = 0; c < n_std; c++)
+        if (!isfinite(mean->v[c]) || !isfinite(std->v[c]) || std->v[c] <= 0)
+            return FAIL(IAU_ERR_CONFIG, "data.normalize.std of channel %d is %g, its mean %g: no sensible numbers", c,
+                        std->v[c], mean->v[c]);
     for (int c = 0; c < d->c; c++) {
         double m = given ? mean->v[c] : d->is_table ? 0 : d->mean[c];
         double s = given ? std->v[c] : d->is_table ? 1 : d->std[c];
@@ -58,14 +63,14 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
     e->n_thread = engine_threads();
     e->worker = mem_alloc(e->n_thread, sizeof *e->worker);
     if (!e->worker)
-        TRY(FAIL(IAU_ERR_MEM, "workers of %d threads", e->n_thread));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for workers of %d threads", e->n_thread));
     for (int t = 0; t < e->n_thread; t++) {
         struct worker *wk = &e->worker[t];
         wk->thread = t;
         TRY(unit_init(&wk->unit, model, lanes, UNIT_GRADIENT));
         wk->vector = mem_alloc(model->n_param, sizeof *wk->vector);
         if (!wk->vector)
-            TRY(FAIL(IAU_ERR_MEM, "a gradient of %lld parameters", (long long)model->n_param));
+            TRY(FAIL(IAU_ERR_MEM, "no memory for a gradient of %lld parameters", (long long)model->n_param));
     }
 out:
     if (rc != IAU_OK)
@@ -78,7 +83,7 @@ int engine_keep(struct engine *e, int n)
     int rc = IAU_OK;
     e->kept = mem_alloc(n, sizeof *e->kept);
     if (!e->kept)
-        return FAIL(IAU_ERR_MEM, "%d units of a step", n);
+        return FAIL(IAU_ERR_MEM, "no memory for %d units of a step", n);
     for (e->n_kept = 0; e->n_kept < n; e->n_kept++)
         TRY(unit_init(&e->kept[e->n_kept], e->model, e->lanes, UNIT_TANGENT));
 out:
@@ -178,6 +183,7 @@ static int report_bad(const struct engine *e, struct sums *s, const char *what)
 int sweep_reduce(struct engine *e, struct sums *s, const char *what)
 {
     double start = timer_now_s();
+    sums_settle(s);
     merge_threads(s);
     comm_sum_i64(e->comm, s->acc, s->length);
     e->cost.payload_bytes += s->length * (int64_t)sizeof *s->acc;

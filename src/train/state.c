@@ -70,6 +70,29 @@ out:
     return rc;
 }
 
+/* The numbers of a restart file that say where to go on must lie in the run that is to go on. */
+static int check_places(const struct train_state *s, const struct training *training)
+{
+    const struct trainer *t = training->trainer;
+    const struct {
+        const char *name;
+        int64_t value, limit;
+    } place[] = {
+        {"/state/epoch", s->epoch, t->opts->epochs}, {"/state/step", s->step, training->plan.n_step},
+        {"/state/best_epoch", s->best_epoch, s->epoch}, {"/state/worse", s->worse, s->epoch},
+        {"/state/n_seen", s->n_seen, training->plan.n}, {"/state/correct", s->correct, s->n_seen},
+        {"/state/optimizer_t", s->optimizer.t, t->opts->epochs * training->plan.n_step},
+    };
+    for (size_t i = 0; i < sizeof place / sizeof *place; i++)
+        if (place[i].value < 0 || place[i].value > place[i].limit)
+            return FAIL(IAU_ERR_FORMAT, "%s: %s is %lld, not in 0 to %lld: it does not belong to this run",
+                        t->restart_path, place[i].name, (long long)place[i].value, (long long)place[i].limit);
+    if (s->history.n_row != s->epoch)
+        return FAIL(IAU_ERR_FORMAT, "%s: /history has %lld rows after %lld epochs", t->restart_path,
+                    (long long)s->history.n_row, (long long)s->epoch);
+    return IAU_OK;
+}
+
 static int state_read(struct train_state *s, const struct training *training)
 {
     const struct trainer *t = training->trainer;
@@ -87,15 +110,16 @@ static int state_read(struct train_state *s, const struct training *training)
     scalars_of(s, list);
     for (int i = 0; i < N_SCALAR; i++) {
         const struct record_array *a = record_find(&r, list[i].path);
-        if (!a || record_count(a) != 1)
+        if (!a || record_count(a) != 1 || a->type != (list[i].i64 ? RECORD_I64 : RECORD_F64))
             TRY(FAIL(IAU_ERR_FORMAT, "%s has no %s: it is no restart file", path, list[i].path));
         if (list[i].i64)
             *list[i].i64 = *(const int64_t *)a->data;
         else
             *list[i].f64 = *(const double *)a->data;
     }
-    TRY(history_from_record(&s->history, &r, "/history"));
-    TRY(checkpoint_get_cost(&r, "/cost", &t->engine->cost));
+    TRY(history_from_record(&s->history, &r, path, "/history"));
+    TRY(check_places(s, training));
+    TRY(checkpoint_get_cost(&r, path, "/cost", &t->engine->cost));
 out:
     record_free(&r);
     return rc;
@@ -114,7 +138,7 @@ static int allocate(struct training *s)
     s->piece = mem_alloc(n_own, sizeof *s->piece);
     s->order = mem_alloc(s->rows.n, sizeof *s->order);
     if (!s->state.w || !s->state.best || !s->g || !s->v || !s->piece || !s->order)
-        TRY(FAIL(IAU_ERR_MEM, "training %lld parameters", (long long)n));
+        TRY(FAIL(IAU_ERR_MEM, "no memory to train %lld parameters", (long long)n));
     TRY(optimizer_init(&s->state.optimizer, &t->opts->optimizer, n));
     TRY(sums_init(&s->sums, 1, &n, N_VALUE, e->n_thread));
     if (t->opts->restriction.alpha != 0)

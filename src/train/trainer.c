@@ -60,10 +60,7 @@ static int restrict_gradient(struct training *s, const struct work *work, int64_
     if (rc != IAU_OK)
         return rc;
     start = timer_now_s();
-    sums_mean(&s->sums, 0, s->v);
-    float alpha = (float)t->opts->restriction.alpha;
-    for (int64_t i = 0; i < e->model->n_param; i++)
-        s->g[i] += alpha * s->v[i];
+    sums_add_mean(&s->sums, 0, t->opts->restriction.alpha, s->g);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     return IAU_OK;
 }
@@ -217,7 +214,7 @@ static int finish(struct training *s, struct outcome *o)
     s->state.history = (struct history){0};
     if (t->opts->gradient_sum) {
         o->gradient_sum = mem_alloc(t->engine->model->n_param, sizeof *o->gradient_sum);
-        TRY(comm_agree(t->engine->comm, o->gradient_sum ? IAU_OK : FAIL(IAU_ERR_MEM, "the gradient sum")));
+        TRY(comm_agree(t->engine->comm, o->gradient_sum ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the gradient sum")));
         TRY(trainer_gradient_sum(t->engine, o->w, t->train, o->gradient_sum, &o->loss_sum));
     }
 out:

@@ -61,7 +61,7 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     s->w = mem_alloc(n, sizeof *s->w);
     s->start = mem_alloc(n, sizeof *s->start);
     if (!s->retain_sum || !s->forget_sum || !s->q || !s->w || !s->start)
-        rc = FAIL(IAU_ERR_MEM, "unlearning %lld parameters", (long long)n);
+        rc = FAIL(IAU_ERR_MEM, "no memory to unlearn %lld parameters", (long long)n);
     if (rc == IAU_OK)
         rc = optimizer_init(&s->optimizer, &opts, n);
     if (rc == IAU_OK)
