@@ -1,5 +1,5 @@
-/* Augmentation: pixel by pixel against a naive crop and mirror, what it is keyed by, how it is distributed, and training
- * with it. */
+/* Augmentation: pixel by pixel against a naive crop and mirror, what it is keyed by, how it is
+ * distributed, and training with it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,18 +31,20 @@ static void close_data(void)
     small_data_close(&images);
 }
 
-/* --- pixels ----------------------------------------------------------------------------------------------- */
+/* --- pixels
+ * -----------------------------------------------------------------------------------------------
+ */
 
 /* As one would do it by hand: pad with `crop` zeros all around, cut, mirror. */
-static void naive_copy(const struct augment_move *m, int crop, int c, int h, int w, size_t size, const char *in,
-                       char *out)
+static void naive_copy(const struct augment_move *m, int crop, int c, int h, int w, size_t size,
+                       const char *in, char *out)
 {
     int wide = w + 2 * crop, high = h + 2 * crop;
     for (int plane = 0; plane < c; plane++) {
         char *padded = mem_alloc((int64_t)high * wide, size);
         for (int y = 0; y < h; y++)
-            memcpy(padded + ((size_t)(y + crop) * wide + crop) * size, in + ((size_t)plane * h + y) * w * size,
-                   w * size);
+            memcpy(padded + ((size_t)(y + crop) * wide + crop) * size,
+                   in + ((size_t)plane * h + y) * w * size, w * size);
         for (int y = 0; y < h; y++)
             for (int x = 0; x < w; x++) {
                 int from = m->flip ? w - 1 - x : x;
@@ -58,7 +60,8 @@ static int64_t count_wrong_moves(int c, int h, int w, int crop, int is_u8)
     size_t size = is_u8 ? 1 : sizeof(float), n = (size_t)c * h * w;
     int64_t wrong = 0;
     float *number = mem_alloc((int64_t)n, sizeof *number);
-    char *in = mem_alloc((int64_t)n, size), *out = mem_alloc((int64_t)n + 1, size), *truth = mem_alloc((int64_t)n, size);
+    char *in = mem_alloc((int64_t)n, size), *out = mem_alloc((int64_t)n + 1, size),
+         *truth = mem_alloc((int64_t)n, size);
     harness_fill(number, (int64_t)n, 3);
     for (size_t i = 0; i < n; i++)
         if (is_u8)
@@ -83,7 +86,8 @@ static int64_t count_wrong_moves(int c, int h, int w, int crop, int is_u8)
 
 static void every_pixel_is_where_it_belongs(void)
 {
-    static const int shapes[][4] = {{3, 32, 32, 4}, {1, 28, 28, 4}, {2, 5, 7, 4}, {1, 1, 1, 0}, {3, 9, 4, 3}};
+    static const int shapes[][4] = {
+        {3, 32, 32, 4}, {1, 28, 28, 4}, {2, 5, 7, 4}, {1, 1, 1, 0}, {3, 9, 4, 3}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int is_u8 = 0; is_u8 < 2; is_u8++) {
             const int *s = shapes[i];
@@ -91,7 +95,8 @@ static void every_pixel_is_where_it_belongs(void)
         }
 }
 
-/* --- the draw --------------------------------------------------------------------------------------------- */
+/* --- the draw
+ * --------------------------------------------------------------------------------------------- */
 
 static int same_move(struct augment_move a, struct augment_move b)
 {
@@ -157,16 +162,21 @@ static void settings_that_do_not_fit_the_data_are_refused(void)
                          "train.augment.crop = 10: the images of d.h5 have 20x10 pixels");
     d.is_table = 1;
     CU_ASSERT_EQUAL(augment_check(&(struct augment_opts){0}, &d), IAU_OK);
-    harness_expect_error(augment_check(&(struct augment_opts){0, 1}, &d), IAU_ERR_CONFIG, "d.h5 is a table");
+    harness_expect_error(augment_check(&(struct augment_opts){0, 1}, &d), IAU_ERR_CONFIG,
+                         "d.h5 is a table");
 }
 
-/* --- gathering -------------------------------------------------------------------------------------------- */
+/* --- gathering
+ * -------------------------------------------------------------------------------------------- */
 
-/* Gather some samples of the training part as one unit; `augment` may be NULL. @return the input, [c][h][w][16] */
-static float *gather_unit(struct engine *e, const int32_t *index, int n, const struct augment *augment)
+/* Gather some samples of the training part as one unit; `augment` may be NULL. @return the input,
+ * [c][h][w][16] */
+static float *gather_unit(struct engine *e, const int32_t *index, int n,
+                          const struct augment *augment)
 {
     struct piece piece = {index, n};
-    struct work work = {.rows = &images.rows[PART_TRAIN], .n_unit = 1, .piece = &piece, .augment = augment};
+    struct work work = {
+        .rows = &images.rows[PART_TRAIN], .n_unit = 1, .piece = &piece, .augment = augment};
     struct unit *u = &e->worker[0].unit;
     int64_t count = shape_count(images.model.in) * u->lanes;
     float *out = mem_alloc(count, sizeof *out);
@@ -250,7 +260,8 @@ static void the_key_is_the_sample_not_its_place(void)
     engine_free(&e);
 }
 
-/* --- training --------------------------------------------------------------------------------------------- */
+/* --- training
+ * --------------------------------------------------------------------------------------------- */
 
 struct run {
     struct train_opts opts;
@@ -350,12 +361,14 @@ static void only_training_sees_moved_samples(void)
         const struct history *h = &r.o.history;
         struct run shorter = augmented_run(); /* the epoch that was kept, with its row of history */
         naive_sum(&train, &images, r.o.w, &sets.train, 1);
-        CU_ASSERT_TRUE(relative_error(r.o.gradient_sum, train.gradient, images.model.n_param) < 1e-5);
+        CU_ASSERT_TRUE(relative_error(r.o.gradient_sum, train.gradient, images.model.n_param) <
+                       1e-5);
         naive_free(&train);
         shorter.opts.epochs = 1;
         execute(&shorter);
         naive_sum(&valid, &images, shorter.o.w, &sets.valid, 0);
-        CU_ASSERT_DOUBLE_EQUAL(history_at(h, 0, "loss_valid"), valid.loss / (double)sets.valid.n, 1e-5);
+        CU_ASSERT_DOUBLE_EQUAL(history_at(h, 0, "loss_valid"), valid.loss / (double)sets.valid.n,
+                               1e-5);
         naive_free(&valid);
         outcome_free(&shorter.o);
     }
@@ -386,8 +399,14 @@ static void a_rank_without_memory_stops_all(void)
         struct engine e;
         struct progress progress = {0};
         small_engine(&e, &images, 16, &r.comm);
-        struct trainer t = {.engine = &e, .opts = &r.opts, .train = &sets.train, .valid = &sets.valid, .name = "origin",
-                            .restart_path = "", .settings = "", .progress = &progress};
+        struct trainer t = {.engine = &e,
+                            .opts = &r.opts,
+                            .train = &sets.train,
+                            .valid = &sets.valid,
+                            .name = "origin",
+                            .restart_path = "",
+                            .settings = "",
+                            .progress = &progress};
         r.opts.epochs = 1;
         capture_begin(&c);
         mem_fail_after(test_comm.rank == test_comm.size - 1 ? k : 0);
@@ -413,10 +432,12 @@ int main(int argc, char **argv)
         {"a move depends on seed, epoch and row", a_move_depends_on_seed_epoch_and_row},
         {"moves are uniform", moves_are_uniform},
         {"what is off does nothing", what_is_off_does_nothing},
-        {"settings that do not fit the data are refused", settings_that_do_not_fit_the_data_are_refused},
+        {"settings that do not fit the data are refused",
+         settings_that_do_not_fit_the_data_are_refused},
         {"a unit holds the moved samples", a_unit_holds_the_moved_samples},
         {"the key is the sample, not its place", the_key_is_the_sample_not_its_place},
-        {"training gives the same bytes at any rank count", training_gives_the_same_bytes_at_any_rank_count},
+        {"training gives the same bytes at any rank count",
+         training_gives_the_same_bytes_at_any_rank_count},
         {"a resumed run equals an unbroken one", a_resumed_run_equals_an_unbroken_one},
         {"only training sees moved samples", only_training_sees_moved_samples},
         {"a trainer refuses what does not fit", a_trainer_refuses_what_does_not_fit},

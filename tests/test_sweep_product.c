@@ -1,5 +1,5 @@
-/* Products over sample sets: against PyTorch, against the closed form of a linear model, symmetric, of the right sign, and
- * the same bytes on any number of ranks and threads. */
+/* Products over sample sets: against PyTorch, against the closed form of a linear model, symmetric,
+ * of the right sign, and the same bytes on any number of ranks and threads. */
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -49,7 +49,8 @@ static void close_data(void)
     small_data_close(&images);
 }
 
-/* --- one product ------------------------------------------------------------------------------------------ */
+/* --- one product
+ * ------------------------------------------------------------------------------------------ */
 
 /* A matrix over one of the sets, with all that stands behind it. */
 struct setup {
@@ -109,11 +110,13 @@ static void for_all(void (*check)(struct setup *s, int64_t n))
     }
 }
 
-/* --- what the matrices are -------------------------------------------------------------------------------- */
+/* --- what the matrices are
+ * -------------------------------------------------------------------------------- */
 
 static void check_symmetry(struct setup *s, int64_t n)
 {
-    float *u = random_vector(n, 1), *v = random_vector(n, 2), *au = multiply(s, u), *av = multiply(s, v);
+    float *u = random_vector(n, 1), *v = random_vector(n, 2), *au = multiply(s, u),
+          *av = multiply(s, v);
     double difference = fabs(vector_dot(u, av, n) - vector_dot(v, au, n));
     CU_ASSERT_TRUE(vector_norm(av, n) > 0);
     CU_ASSERT_TRUE(difference < 1e-6 * vector_norm(u, n) * vector_norm(av, n));
@@ -242,7 +245,8 @@ static void a_product_is_the_mean_over_the_set(void)
     for_all(check_mean);
 }
 
-/* --- the same bytes --------------------------------------------------------------------------------------- */
+/* --- the same bytes
+ * --------------------------------------------------------------------------------------- */
 
 static void check_ranks_and_threads(struct setup *s, int64_t n)
 {
@@ -318,7 +322,9 @@ static void costs_are_counted(void)
     for_all(check_cost);
 }
 
-/* --- errors ----------------------------------------------------------------------------------------------- */
+/* --- errors
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void values_out_of_range_are_an_error_everywhere(void)
 {
@@ -356,14 +362,16 @@ static void a_rank_without_memory_stops_all(void)
         else
             CU_ASSERT_EQUAL(rc, IAU_OK);
         if (rc != IAU_OK) /* and all is well once there is memory */
-            CU_ASSERT_EQUAL(product_init(&p, &e, PRODUCT_HESSIAN, s.w, &s.share, "a product"), IAU_OK);
+            CU_ASSERT_EQUAL(product_init(&p, &e, PRODUCT_HESSIAN, s.w, &s.share, "a product"),
+                            IAU_OK);
         product_free(&p);
         engine_free(&e);
     }
     setup_close(&s);
 }
 
-/* --- PyTorch ---------------------------------------------------------------------------------------------- */
+/* --- PyTorch
+ * ---------------------------------------------------------------------------------------------- */
 
 /* A case of the fixtures: its samples as a data set in memory. */
 struct torch_case {
@@ -390,8 +398,13 @@ static void torch_open(struct torch_case *t, const struct record *r, const char 
     const struct record_array *x = find(r, name, "x"), *y = find(r, name, "y");
     int is_table = x->ndim == 2;
     *t = (struct torch_case){.name = name};
-    t->dataset = (struct dataset){.path = (char *)"torch.h5", .c = (int)x->dims[1], .h = 1, .w = 1, .n_class = 10,
-                                  .is_u8 = !is_table, .is_table = is_table};
+    t->dataset = (struct dataset){.path = (char *)"torch.h5",
+                                  .c = (int)x->dims[1],
+                                  .h = 1,
+                                  .w = 1,
+                                  .n_class = 10,
+                                  .is_u8 = !is_table,
+                                  .is_table = is_table};
     if (is_table) {
         opts.name = MODEL_MLP;
     } else {
@@ -420,8 +433,8 @@ static void torch_open(struct torch_case *t, const struct record *r, const char 
 }
 
 /* The stored elements of a quantity against ours, over all tensors, and each tensor's norm. */
-static void compare_with_torch(const struct torch_case *t, const struct record *r, const char *quantity,
-                               const float *got)
+static void compare_with_torch(const struct torch_case *t, const struct record *r,
+                               const char *quantity, const float *got)
 {
     double difference = 0, size = 0;
     for (int i = 0; i < t->model.n_tensor; i++) {
@@ -431,7 +444,8 @@ static void compare_with_torch(const struct torch_case *t, const struct record *
         snprintf(path, sizeof path, "/%s/%s", t->name, item);
         const struct record_array *a = find(r, t->name, item);
         int64_t stride = record_attribute_find(r, path, "stride")->i64;
-        double norm = record_attribute_find(r, path, "norm")->f64, tensor_difference = 0, tensor_size = 0;
+        double norm = record_attribute_find(r, path, "norm")->f64, tensor_difference = 0,
+               tensor_size = 0;
         for (int64_t k = 0; k < record_count(a); k++) {
             double truth = record_value(a, k), d = got[tensor->offset + k * stride] - truth;
             tensor_difference += d * d;
@@ -454,7 +468,8 @@ static void products_agree_with_pytorch(void)
     static const char *const names[] = {"lenet5_3", "lenet5_1", "mlp"};
     struct record inputs = {0}, truth = {0};
     struct comm self = small_self();
-    char *path[2] = {harness_fixture("fixtures/torch.h5"), harness_fixture("fixtures/torch_products.h5")};
+    char *path[2] = {harness_fixture("fixtures/torch.h5"),
+                     harness_fixture("fixtures/torch_products.h5")};
     REQUIRE(record_read(&inputs, path[0]) == IAU_OK && record_read(&truth, path[1]) == IAU_OK);
     for (int i = 0; i < 3; i++) {
         struct torch_case t;
@@ -466,7 +481,8 @@ static void products_agree_with_pytorch(void)
             REQUIRE(engine_init(&e, &t.model, &t.dataset, 32, NULL, NULL, &self) == IAU_OK);
             CU_ASSERT_EQUAL(product_init(&p, &e, kind, t.w, &t.share, names[i]), IAU_OK);
             CU_ASSERT_EQUAL(product_apply(&p, t.v, out), IAU_OK);
-            compare_with_torch(&t, &truth, kind == PRODUCT_HESSIAN ? "hessian" : "gauss_newton", out);
+            compare_with_torch(&t, &truth, kind == PRODUCT_HESSIAN ? "hessian" : "gauss_newton",
+                               out);
             product_free(&p);
             engine_free(&e);
         }
@@ -492,7 +508,8 @@ int main(int argc, char **argv)
         {"same bytes on any rank and thread count", same_bytes_on_any_rank_and_thread_count},
         {"the length of the vector loses nothing", the_length_of_the_vector_loses_nothing},
         {"costs are counted", costs_are_counted},
-        {"values out of range are an error everywhere", values_out_of_range_are_an_error_everywhere},
+        {"values out of range are an error everywhere",
+         values_out_of_range_are_an_error_everywhere},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},
         {"(close data)", close_data},
         CU_TEST_INFO_NULL};

@@ -13,9 +13,10 @@ int augment_check(const struct augment_opts *o, const struct dataset *d)
     if (d->is_table)
         return FAIL(IAU_ERR_CONFIG, "train.augment is for images, but %s is a table", d->path);
     if (o->crop >= d->h || o->crop >= d->w)
-        return FAIL(IAU_ERR_CONFIG,
-                    "train.augment.crop = %lld: the images of %s have %dx%d pixels, and some must stay",
-                    (long long)o->crop, d->path, d->h, d->w);
+        return FAIL(
+            IAU_ERR_CONFIG,
+            "train.augment.crop = %lld: the images of %s have %dx%d pixels, and some must stay",
+            (long long)o->crop, d->path, d->h, d->w);
     return IAU_OK;
 }
 
@@ -43,7 +44,8 @@ static void mirror_f32(const float *in, int n, float *out)
         out[i] = in[n - 1 - i];
 }
 
-void augment_copy(const struct augment_move *m, int c, int h, int w, int is_u8, const void *in, void *out)
+void augment_copy(const struct augment_move *m, int c, int h, int w, int is_u8, const void *in,
+                  void *out)
 {
     const size_t size = is_u8 ? 1 : sizeof(float);
     const int n = w - (m->dx < 0 ? -m->dx : m->dx); /* columns that stay in sight */

@@ -17,8 +17,9 @@ static int allocate(struct product *p)
     if (rc != IAU_OK)
         return rc;
     p->direction = mem_alloc(n, sizeof *p->direction);
-    return p->direction ? IAU_OK
-                        : FAIL(IAU_ERR_MEM, "no memory for products of %lld parameters", (long long)n);
+    return p->direction
+               ? IAU_OK
+               : FAIL(IAU_ERR_MEM, "no memory for products of %lld parameters", (long long)n);
 }
 
 int product_init(struct product *p, struct engine *e, enum product_kind kind, const float *w,

@@ -1,5 +1,5 @@
-/* Conjugate gradients. The vectors are float, as the products are: what the recurrence loses is of the size of what a
- * product in float loses. */
+/* Conjugate gradients. The vectors are float, as the products are: what the recurrence loses is of
+ * the size of what a product in float loses. */
 #include "unlearn/cg.h"
 
 #include <math.h>
@@ -10,17 +10,19 @@
 #include "core/memory.h"
 #include "kernel/vector.h"
 
-static const char *const columns[] = {"iteration", "residual", "curvature", "length", "seconds_s", NULL};
+static const char *const columns[] = {"iteration", "residual",  "curvature",
+                                      "length",    "seconds_s", NULL};
 
 struct cg {
     struct product *a;
     const struct cg_opts *opts;
     int64_t n;
-    float *x;           /* borrowed */
-    float *r, *p, *q;   /* owned: residual, direction, (A + lambda I) p */
-    double b_norm, rr;  /* ||b||, r.r */
+    float *x;          /* borrowed */
+    float *r, *p, *q;  /* owned: residual, direction, (A + lambda I) p */
+    double b_norm, rr; /* ||b||, r.r */
     struct cg_report *report;
-    int history_rc;     /* of this rank, agreed on at the end: an iteration communicates its product only */
+    int history_rc; /* of this rank, agreed on at the end: an iteration communicates its product
+                       only */
 };
 
 const char *cg_stop_name(enum cg_stop stop)
@@ -36,13 +38,16 @@ static int cg_init(struct cg *s, const float *b)
     s->p = mem_alloc(s->n, sizeof *s->p);
     s->q = mem_alloc(s->n, sizeof *s->q);
     if (!s->r || !s->p || !s->q)
-        return FAIL(IAU_ERR_MEM, "no memory for conjugate gradients on %lld parameters", (long long)s->n);
+        return FAIL(IAU_ERR_MEM, "no memory for conjugate gradients on %lld parameters",
+                    (long long)s->n);
     memset(s->x, 0, bytes);
     memcpy(s->r, b, bytes);
     memcpy(s->p, b, bytes);
     s->rr = vector_dot(b, b, s->n);
     s->b_norm = sqrt(s->rr);
-    return IAU_OK;
+    return isfinite(s->rr)
+               ? IAU_OK
+               : FAIL(IAU_ERR_NUMERIC, "%s: the right-hand side is not finite", s->a->what);
 }
 
 static void cg_free(struct cg *s)
@@ -95,9 +100,10 @@ static int iterate(struct cg *s, int *down)
     else
         advance(s, length);
     if (!isfinite(s->rr) || !isfinite(report->curvature))
-        return comm_agree(e->comm, FAIL(IAU_ERR_NUMERIC,
-                                        "%s: conjugate gradients lead out of range; more damping may help",
-                                        s->a->what));
+        return comm_agree(e->comm,
+                          FAIL(IAU_ERR_NUMERIC,
+                               "%s: conjugate gradients lead out of range; more damping may help",
+                               s->a->what));
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     report->iterations++;
     double row[] = {(double)report->iterations, sqrt(s->rr) / s->b_norm, report->curvature, length,
@@ -107,7 +113,8 @@ static int iterate(struct cg *s, int *down)
     return IAU_OK;
 }
 
-int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, float *x, struct cg_report *r)
+int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, float *x,
+             struct cg_report *r)
 {
     const struct engine *e = a->engine;
     int rc = IAU_OK, down = 0;
@@ -120,7 +127,7 @@ int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, floa
     if (down)
         r->stop = CG_CURVATURE;
     TRY(comm_agree(e->comm, s.history_rc));
-    TRY(comm_check_equal(e->comm, sweep_checksum(x, s.n), a->what));
+    TRY(comm_agree(e->comm, comm_check_equal(e->comm, sweep_checksum(x, s.n), a->what)));
 out:
     cg_free(&s);
     if (rc != IAU_OK)

@@ -36,10 +36,10 @@ static double relative_residual(const float *y, double value, int64_t n, float *
     return vector_distance(y, v, n) / fabs(value);
 }
 
-/* Products until the quotient settles; the last one's direction stays in v. @return the code of the products;
- * *history_rc is this rank's own, not agreed */
-static int run(struct product *a, const struct power_opts *opts, float *v, float *y, struct power_report *r,
-               int *history_rc)
+/* Products until the quotient settles; the last one's direction stays in v. @return the code of the
+ * products; *history_rc is this rank's own, not agreed */
+static int run(struct product *a, const struct power_opts *opts, float *v, float *y,
+               struct power_report *r, int *history_rc)
 {
     int64_t n = a->engine->model->n_param;
     double before = NAN;
@@ -58,14 +58,16 @@ static int run(struct product *a, const struct power_opts *opts, float *v, float
             scale(y, length, n, v);
         before = r->eigenvalue;
         a->engine->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-        double row[] = {(double)r->iterations, r->eigenvalue, change / fabs(r->eigenvalue), timer_now_s() - begin};
+        double row[] = {(double)r->iterations, r->eigenvalue, change / fabs(r->eigenvalue),
+                        timer_now_s() - begin};
         if (*history_rc == IAU_OK)
             *history_rc = history_add(&r->history, row);
     }
     return IAU_OK;
 }
 
-int power_iterate(struct product *a, const struct power_opts *opts, float *v, struct power_report *r)
+int power_iterate(struct product *a, const struct power_opts *opts, float *v,
+                  struct power_report *r)
 {
     REQUIRE(opts->max_iterations >= 1);
     const struct engine *e = a->engine;
@@ -74,12 +76,14 @@ int power_iterate(struct product *a, const struct power_opts *opts, float *v, st
     float *y = mem_alloc(n, sizeof *y);
     *r = (struct power_report){0};
     history_init(&r->history, columns);
-    TRY(comm_agree(e->comm, y ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for power iteration on %lld parameters",
-                                              (long long)n)));
+    TRY(comm_agree(
+        e->comm,
+        y ? IAU_OK
+          : FAIL(IAU_ERR_MEM, "no memory for power iteration on %lld parameters", (long long)n)));
     start_vector((uint64_t)opts->seed, n, v);
     TRY(run(a, opts, v, y, r, &history_rc));
     TRY(comm_agree(e->comm, history_rc));
-    TRY(comm_check_equal(e->comm, sweep_checksum(v, n), a->what));
+    TRY(comm_agree(e->comm, comm_check_equal(e->comm, sweep_checksum(v, n), a->what)));
 out:
     free(y);
     if (rc != IAU_OK)
