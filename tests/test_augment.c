@@ -1,5 +1,6 @@
 /* Augmentation: pixel by pixel against a naive crop and mirror, what it is keyed by, how it is
  * distributed, and training with it. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -352,6 +353,21 @@ static void a_resumed_run_equals_an_unbroken_one(void)
     free(path);
 }
 
+/* With parameters that stay, an epoch's loss changes only as its samples do. */
+static void every_epoch_moves_the_samples_anew(void)
+{
+    for (int on = 0; on < 2; on++) {
+        struct run r = on ? augmented_run() : plain_run();
+        r.opts.optimizer.lr = 1e-30;
+        execute(&r);
+        double change =
+            history_at(&r.o.history, 1, "loss_train") - history_at(&r.o.history, 0, "loss_train");
+        CU_ASSERT_EQUAL(r.rc, IAU_OK);
+        CU_ASSERT_TRUE(on ? fabs(change) > 1e-5 : fabs(change) < 1e-7);
+        outcome_free(&r.o);
+    }
+}
+
 static void only_training_sees_moved_samples(void)
 {
     struct run r = augmented_run();
@@ -439,6 +455,7 @@ int main(int argc, char **argv)
         {"training gives the same bytes at any rank count",
          training_gives_the_same_bytes_at_any_rank_count},
         {"a resumed run equals an unbroken one", a_resumed_run_equals_an_unbroken_one},
+        {"every epoch moves the samples anew", every_epoch_moves_the_samples_anew},
         {"only training sees moved samples", only_training_sees_moved_samples},
         {"a trainer refuses what does not fit", a_trainer_refuses_what_does_not_fit},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},
