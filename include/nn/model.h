@@ -58,6 +58,10 @@ void model_backward(const struct model *m, const float *w, struct unit *u, float
 /** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter 1994); after
  *  model_backward at the same w. */
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u, float *rdw);
+/** out [n_param] = (SUM over samples of J^T (diag p - p p^T) J) v, J the derivative of the logits: the Gauss-Newton
+ *  matrix (Schraudolph 2002), never negative along any v. After model_forward at the same w; overwrites what a
+ *  backward pass left in `u`. */
+void model_gauss_newton_product(const struct model *m, const float *w, const float *v, struct unit *u, float *out);
 
 /** Sum of the losses of the unit's samples, in lane order, in double. */
 double unit_loss(const struct unit *u);

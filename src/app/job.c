@@ -99,6 +99,8 @@ static int open_data(struct job *job)
     TRY(comm_agree(job->comm, comm_check_equal(job->comm, strtoull(digest, NULL, 16), "the data file's digest")));
     struct shape in = {job->dataset.c, job->dataset.h, job->dataset.w};
     TRY(comm_agree(job->comm, model_build(&job->model, &cfg->model, in, job->dataset.n_class)));
+    for (int i = 0; i < cfg->n_origin; i++)
+        TRY(comm_agree(job->comm, augment_check(&cfg->origin[i].train.augment, &job->dataset)));
     job->has_request = cfg->forget.ratio > 0 || cfg->forget.classes.n || (cfg->forget.ids && cfg->forget.ids[0]);
     TRY(partition_init(&job->sets, &job->dataset, &cfg->data, job->has_request ? &cfg->forget : NULL, job->comm));
     rc = digest_rows(&job->sets.train, job->train_digest);

@@ -118,6 +118,17 @@ void model_hessian_product(const struct model *m, const float *w, const float *v
         m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
 }
 
+void model_gauss_newton_product(const struct model *m, const float *w, const float *v, struct unit *u, float *out)
+{
+    struct weights p = {.w = w, .v = v, .dw = out};
+    const struct node *top = &u->node[m->n_layer];
+    for (int i = 0; i < m->n_layer; i++)
+        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
+    softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->da);
+    for (int i = m->n_layer; i-- > 0;)
+        m->layer[i].ops->backward(&m->layer[i], u->lanes, &p, &u->node[i], &u->node[i + 1], u->scratch);
+}
+
 double unit_loss(const struct unit *u)
 {
     double sum = 0;

@@ -90,11 +90,43 @@ out:
     return rc;
 }
 
+int engine_tangents(struct engine *e)
+{
+    for (int t = 0; t < e->n_thread && !e->has_tangents; t++) {
+        struct unit wide;
+        int rc = unit_init(&wide, e->model, e->lanes, UNIT_TANGENT);
+        if (rc != IAU_OK)
+            return rc;
+        unit_free(&e->worker[t].unit);
+        e->worker[t].unit = wide;
+    }
+    e->has_tangents = 1;
+    return IAU_OK;
+}
+
+static size_t sample_bytes(const struct dataset *d)
+{
+    return (size_t)d->c * d->h * d->w * (d->is_u8 ? 1 : sizeof(float));
+}
+
+int engine_augment(struct engine *e)
+{
+    for (int t = 0; t < e->n_thread; t++) {
+        struct worker *wk = &e->worker[t];
+        if (!wk->copy)
+            wk->copy = mem_alloc(e->lanes, sample_bytes(e->dataset));
+        if (!wk->copy)
+            return FAIL(IAU_ERR_MEM, "no memory for %d augmented samples", e->lanes);
+    }
+    return IAU_OK;
+}
+
 void engine_free(struct engine *e)
 {
     for (int t = 0; e->worker && t < e->n_thread; t++) {
         unit_free(&e->worker[t].unit);
         free(e->worker[t].vector);
+        free(e->worker[t].copy);
     }
     for (int i = 0; i < e->n_kept; i++)
         unit_free(&e->kept[i]);
@@ -127,20 +159,44 @@ struct work share_work(const struct engine *e, const struct share *s)
     return (struct work){.rows = &s->rows, .n_unit = (s->rows.n + e->unit - 1) / e->unit, .n = s->rows.n};
 }
 
+/* Place in the rows of sample k of unit i. */
+static int64_t place_of(const struct engine *e, const struct work *work, int64_t i, int k)
+{
+    return work->piece ? work->piece[i].index[k] : i * e->unit + k;
+}
+
+/* Augmented copies take the place of a unit's samples. */
+static void augment_samples(const struct engine *e, const struct work *work, int64_t i, const struct unit *u,
+                            const uint8_t **sample)
+{
+    const struct dataset *d = e->dataset;
+    uint8_t *copy = e->worker[omp_get_thread_num()].copy;
+    REQUIRE(copy);
+    for (int k = 0; k < u->n; k++) {
+        struct augment_move move = augment_draw(work->augment, work->augment->row[place_of(e, work, i, k)]);
+        augment_copy(&move, d->c, d->h, d->w, d->is_u8, sample[k], copy);
+        sample[k] = copy;
+        copy += sample_bytes(d);
+    }
+    for (int k = u->n; k < u->lanes; k++)
+        sample[k] = sample[0];
+}
+
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u)
 {
     const uint8_t *sample[UNIT_MAX_LANES];
     const struct rows *r = work->rows;
-    const struct piece *piece = work->piece ? &work->piece[i] : NULL;
-    int64_t first = i * e->unit;
-    u->n = piece ? piece->n : (int)(work->n - first < e->unit ? work->n - first : e->unit);
+    int64_t left = work->n - i * e->unit;
+    u->n = work->piece ? work->piece[i].n : (int)(left < e->unit ? left : e->unit);
     for (int k = 0; k < u->lanes; k++) {
         int j = k < u->n ? k : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
-        int64_t row = piece ? piece->index[j] : first + j;
+        int64_t row = place_of(e, work, i, j);
         sample[k] = (const uint8_t *)r->x + (size_t)row * r->sample_bytes;
         u->label[k] = r->label[row];
         u->weight[k] = k < u->n;
     }
+    if (work->augment)
+        augment_samples(e, work, i, u, sample);
     if (e->dataset->is_u8)
         gather_u8(&e->gather, sample, u->node[0].a);
     else

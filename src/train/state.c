@@ -143,6 +143,8 @@ static int allocate(struct training *s)
     TRY(sums_init(&s->sums, 1, &n, N_VALUE, e->n_thread));
     if (t->opts->restriction.alpha != 0)
         TRY(engine_keep(e, (int)n_own));
+    if (augment_is_on(&t->opts->augment))
+        TRY(engine_augment(e));
 out:
     return rc;
 }
@@ -155,6 +157,7 @@ static int load_own_rows(struct training *s)
         return IAU_OK;
     int64_t begin = shard_positions(&s->plan, (int)s->shards.begin).begin;
     int64_t end = shard_positions(&s->plan, (int)s->shards.end - 1).end;
+    s->augment.row = set->row + begin;
     return rows_load(&s->rows, s->trainer->engine->dataset, set->part, set->row + begin, end - begin);
 }
 
@@ -170,6 +173,8 @@ int training_init(struct training *s)
         log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name, s->plan.n_shard, e->comm->size,
                  (long long)t->opts->batch, (long long)t->opts->unit);
     history_init(&s->state.history, columns);
+    s->augment = (struct augment){.opts = t->opts->augment, .seed = (uint64_t)t->opts->seed};
+    TRY(comm_agree(e->comm, augment_check(&t->opts->augment, e->dataset)));
     TRY(comm_agree(e->comm, load_own_rows(s)));
     TRY(comm_agree(e->comm, allocate(s)));
     if (t->valid->n)

@@ -23,6 +23,7 @@ static void order_epoch(struct training *s)
 {
     const struct trainer *t = s->trainer;
     int64_t offset = 0;
+    s->augment.epoch = s->state.epoch;
     for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
         struct range r = shard_positions(&s->plan, (int)j);
         int64_t n = r.end - r.begin;
@@ -43,7 +44,8 @@ static struct work step_work(struct training *s, int64_t step)
             s->piece[n_unit++] = (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
         offset += all.end - all.begin;
     }
-    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece};
+    const struct augment *augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL;
+    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece, .augment = augment};
 }
 
 /* g += alpha H v, with v the normalised gradient of the same batch. */
