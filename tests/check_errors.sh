@@ -107,7 +107,7 @@ fails 1 'folder.h5 is ' "${train[@]}" --data.file=folder.h5
 head -c 100000 small.h5 >short.h5
 fails 1 'short.h5: cannot open it: the file is truncated' "${train[@]}" --data.file=short.h5
 fails 1 'kept/origin.h5' "${train[@]}" --data.file=kept/origin.h5
-fails 2 'model lenet5 takes samples up to 32x32, not 33x33' "${train[@]}" --data.file=large.h5 --model.name=lenet5 --output.dir=new
+fails 2 'model lenet5 takes images up to 32x32, not 33x33' "${train[@]}" --data.file=large.h5 --model.name=lenet5 --output.dir=new
 
 # flip FILE OFFSET: turn the bits of one byte around.
 flip() {

@@ -248,7 +248,7 @@ static void what_does_not_fit_is_refused(void)
     int64_t offset = 0, many[40];
     struct model_opts lenet5 = {.name = MODEL_LENET5};
     harness_expect_error(model_build(&m, &lenet5, (struct shape){3, 33, 32}, 10), IAU_ERR_CONFIG,
-                         "lenet5 takes samples up to 32x32, not 33x32");
+                         "lenet5 takes images up to 32x32, not 33x32");
     harness_expect_error(model_build(&m, &lenet5, (struct shape){1, 28, 64}, 10), IAU_ERR_CONFIG,
                          "not 28x64");
     harness_expect_error(layer_conv2d(&l, "conv9", (struct shape){6, 7, 4}, 8, 5, 1, 0, &offset),

@@ -346,7 +346,7 @@ static void a_rank_without_memory_stops_all(void)
 {
     struct setup s;
     setup_open(&s, &table, &table.model, PRODUCT_HESSIAN, &test_comm);
-    for (int k = 1; k <= 4 + s.engine.n_thread; k++) {
+    for (int k = 1; k <= 5 + s.engine.n_thread; k++) {
         struct engine e;
         struct product p;
         struct capture c;
@@ -357,7 +357,7 @@ static void a_rank_without_memory_stops_all(void)
         int rc = product_init(&p, &e, PRODUCT_HESSIAN, s.w, &s.share, "a product");
         mem_fail_after(0);
         capture_end(&c, text, sizeof text);
-        if (k <= 3 + s.engine.n_thread) /* units, two arrays of the sums, the direction */
+        if (k <= 4 + s.engine.n_thread) /* units, three arrays of the sums, the direction */
             expect_one_message(rc, IAU_ERR_MEM, text, "iau: error:");
         else
             CU_ASSERT_EQUAL(rc, IAU_OK);

@@ -56,8 +56,8 @@ static void add_activation(struct model *m, enum activation_name activation)
 static int build_lenet5(struct model *m, struct shape in)
 {
     int rc = IAU_OK;
-    if (in.h > 32 || in.w > 32)
-        return FAIL(IAU_ERR_CONFIG, "model lenet5 takes samples up to 32x32, not %dx%d", in.h, in.w);
+    if (in.h > 32 || in.w > 32 || (in.h == 1 && in.w == 1))
+        return FAIL(IAU_ERR_CONFIG, "model lenet5 takes images up to 32x32, not %dx%d", in.h, in.w);
     m->in = (struct shape){in.c, 32, 32};
     TRY(add_conv(m, "conv1", 6, 5));
     TRY(add_pool_relu(m));

@@ -81,6 +81,7 @@ out:
 int engine_keep(struct engine *e, int n)
 {
     int rc = IAU_OK;
+    REQUIRE(!e->kept);
     e->kept = mem_alloc(n, sizeof *e->kept);
     if (!e->kept)
         return FAIL(IAU_ERR_MEM, "no memory for %d units of a step", n);
