@@ -229,7 +229,6 @@ int trainer_run(struct outcome *o, const struct trainer *t)
     struct training s = {.trainer = t};
     *o = (struct outcome){0};
     TRY(training_init(&s));
-    enough = t->valid->n && t->opts->patience && s.state.worse >= t->opts->patience;
     s.run_start_s = s.saved_s = timer_now_s();
     s.first_step = s.state.epoch * s.plan.n_step + s.state.step;
     while (s.state.epoch < t->opts->epochs && !enough)
