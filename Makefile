@@ -59,7 +59,7 @@ headers := $(wildcard include/*/*.h)
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all readme deps check check-asan bench demo install clean format help FORCE
+.PHONY: all readme deps check check-asan bench demo cifar10 install clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -130,6 +130,15 @@ demo: all ## import Fashion-MNIST, train, forget 5 %, retrain, evaluate; ends wi
 	@OMP_NUM_THREADS=1 $(MPIRUN) -n $(DEMO_NP) $(program) run configs/demo.yaml
 	@$(PYTHON) analysis/report.py out/demo/results.h5 -o out/demo/report.html
 
+# The binary version of CIFAR-10, unpacked; tests that need it are skipped without.
+ifneq ($(CIFAR10_DIR),)
+export CIFAR10_DIR
+endif
+cifar10: all ## the reference protocol on CIFAR-10; CIFAR10_DIR=FOLDER holds the binary version
+	@OMP_NUM_THREADS=1 $(MPIRUN) -n $(DEMO_NP) $(program) run configs/cifar10_lenet5.yaml \
+	    $(if $(CIFAR10_DIR),--data.source.files='[$(CIFAR10_DIR)]')
+	@$(PYTHON) analysis/report.py out/cifar10_lenet5/results.h5 -o out/cifar10_lenet5/report.html
+
 $(BUILD)/tests/tools/print_settings: $(BUILD)/tests/tools/print_settings.o $(lib)
 	$(Q)$(link) $^ $(libs) -o $@
 
@@ -147,7 +156,7 @@ format: ## apply .clang-format to every C file
 	clang-format -i $(wildcard src/*/*.c include/*/*.h tests/*.[ch] tests/bench/*.c)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
 	    printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 print-%: # show a variable's value, for instance `make print-CFLAGS`

@@ -345,6 +345,7 @@ def main():
         res.write_whole(args.picture, out.getvalue())
     if args.out:
         res.write_whole(args.out, page(results).encode())
+        print(f"report: {args.out}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ static inline void capture_end(struct capture *c, char *text, size_t size)
     fclose(c->file);
 }
 
-/* Collective. Check that rc is `code` here and that over all ranks exactly one line was printed, with `part` in it. */
+/* Collective. Check that rc is `code` here and that over all ranks exactly one line was printed,
+ * with `part` in it. */
 static inline void expect_one_message(int rc, int code, const char *printed, const char *part)
 {
     int64_t n[2] = {0, strstr(printed, part) != NULL};
@@ -43,7 +44,8 @@ static inline void expect_one_message(int rc, int code, const char *printed, con
     CU_ASSERT_EQUAL(n[0], 1);
     CU_ASSERT_EQUAL(n[1], 1);
     if (rc != code || n[0] != 1 || n[1] != 1)
-        printf("rank %d: code %d, expected %d with \"%s\"; printed: %s\n", test_comm.rank, rc, code, part, printed);
+        printf("rank %d: code %d, expected %d with \"%s\"; printed: %s\n", test_comm.rank, rc, code,
+               part, printed);
 }
 
 #endif

@@ -1,12 +1,13 @@
-/* Writes a small learnable data set in MNIST's format: `make_idx FOLDER N_TRAIN N_TEST [SEED]`. A class is a bright
- * square at a place of its own, moved and disturbed by noise. */
+/* Writes a small learnable data set in MNIST's format: `make_idx FOLDER N_TRAIN N_TEST [SEED [SIDE]]`. A class is
+ * a bright square at a place of its own, moved and disturbed by noise. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SIDE = 28, N_CLASS = 10, SQUARE = 7 };
+enum { N_CLASS = 10, SQUARE = 7 };
 
 static uint32_t state;
+static int side = 28;
 
 static int draw(int n)
 {
@@ -23,8 +24,8 @@ static void put_word(FILE *f, uint32_t x)
 static void put_image(FILE *f, int label)
 {
     int top = label / 4 * 8 + draw(4), left = label % 4 * 7 + draw(3) - 1;
-    for (int y = 0; y < SIDE; y++)
-        for (int x = 0; x < SIDE; x++) {
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++) {
             int inside = y >= top && y < top + SQUARE && x >= left && x < left + SQUARE;
             fputc(inside ? 120 + draw(136) : draw(90), f);
         }
@@ -47,8 +48,8 @@ static int write_part(const char *folder, const char *images, const char *labels
         return 1;
     put_word(x, 0x803);
     put_word(x, (uint32_t)n);
-    put_word(x, SIDE);
-    put_word(x, SIDE);
+    put_word(x, (uint32_t)side);
+    put_word(x, (uint32_t)side);
     put_word(y, 0x801);
     put_word(y, (uint32_t)n);
     for (int i = 0; i < n; i++) {
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
     if (argc < 4)
         return 2;
     state = argc > 4 ? (uint32_t)atoi(argv[4]) : 1;
+    side = argc > 5 ? atoi(argv[5]) : side;
     return write_part(argv[1], "train-images-idx3-ubyte", "train-labels-idx1-ubyte", atoi(argv[2])) ||
            write_part(argv[1], "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", atoi(argv[3]));
 }

@@ -13,10 +13,16 @@
 #include "io/file.h"
 #include "io/h5.h"
 
-const struct small_shape small_table = {.c = 7, .n_class = 3, .n_train = 410, .n_test = 90, .noise = 0.9f,
-                                        .flipped = 0.1};
-const struct small_shape small_images = {.c = 1, .h = 12, .w = 12, .n_class = 4, .n_train = 180, .n_test = 40,
-                                         .noise = 0.8f, .flipped = 0.05};
+const struct small_shape small_table = {
+    .c = 7, .n_class = 3, .n_train = 410, .n_test = 90, .noise = 0.9f, .flipped = 0.1};
+const struct small_shape small_images = {.c = 1,
+                                         .h = 12,
+                                         .w = 12,
+                                         .n_class = 4,
+                                         .n_train = 180,
+                                         .n_test = 40,
+                                         .noise = 0.8f,
+                                         .flipped = 0.05};
 
 static const float image_mean = 0.4f, image_std = 0.3f;
 
@@ -25,7 +31,8 @@ int64_t small_data_id(enum dataset_part part, int64_t row)
     return part == PART_TRAIN ? 7000 - 3 * row : 20000 + row;
 }
 
-/* --- the file ------------------------------------------------------------------------------------------- */
+/* --- the file
+ * ------------------------------------------------------------------------------------------- */
 
 /* One part in memory, as it goes to the file. */
 struct part_data {
@@ -57,7 +64,8 @@ static void make_part(struct part_data *p, const struct small_shape *shape, enum
         for (int64_t k = 0; k < d; k++) {
             float value = centre[k] + shape->noise * noise[k];
             if (shape->h)
-                ((uint8_t *)p->x)[i * d + k] = (uint8_t)lrintf(fminf(fmaxf(127 + 70 * value, 0), 255));
+                ((uint8_t *)p->x)[i * d + k] =
+                    (uint8_t)lrintf(fminf(fmaxf(127 + 70 * value, 0), 255));
             else
                 ((float *)p->x)[i * d + k] = value;
         }
@@ -66,8 +74,8 @@ static void make_part(struct part_data *p, const struct small_shape *shape, enum
     free(noise);
 }
 
-static void put_array(const struct h5 *f, struct digest *sum, const char *path, enum record_type type, int ndim,
-                      const int64_t *dims, const void *data)
+static void put_array(const struct h5 *f, struct digest *sum, const char *path,
+                      enum record_type type, int ndim, const int64_t *dims, const void *data)
 {
     struct h5_array a;
     size_t size = h5_type_bytes(type);
@@ -80,8 +88,8 @@ static void put_array(const struct h5 *f, struct digest *sum, const char *path, 
     digest_bytes(sum, data, size);
 }
 
-static void put_part(const struct h5 *f, struct digest *sum, const struct small_shape *shape, const char *name,
-                     const struct part_data *p)
+static void put_part(const struct h5 *f, struct digest *sum, const struct small_shape *shape,
+                     const char *name, const struct part_data *p)
 {
     char path[32];
     int64_t dims[4] = {p->n, shape->c, shape->h, shape->w};
@@ -95,7 +103,8 @@ static void put_part(const struct h5 *f, struct digest *sum, const struct small_
 
 static void put_attributes(const struct h5 *f, const struct small_shape *shape, const char *digest)
 {
-    static char *class_name[] = {"ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen", "ibex", "jay"};
+    static char *class_name[] = {"ant", "bee", "cat", "dog",  "eel",
+                                 "fox", "gnu", "hen", "ibex", "jay"};
     float mean[64], std[64];
     for (int i = 0; i < shape->c; i++) { /* tables are taken as they are, whatever stands here */
         mean[i] = image_mean;
@@ -163,7 +172,8 @@ void small_data_close(struct small_data *s)
     free(s->path);
 }
 
-/* --- running -------------------------------------------------------------------------------------------- */
+/* --- running
+ * -------------------------------------------------------------------------------------------- */
 
 struct comm small_self(void)
 {
@@ -183,7 +193,8 @@ struct train_opts small_train_opts(void)
         .batch = 50,
         .unit = 16,
         .gradient_sum = 1,
-        .optimizer = {.name = OPTIMIZER_ADAM, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
+        .optimizer =
+            {.name = OPTIMIZER_ADAM, .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8},
         .schedule = {.name = SCHEDULE_CONSTANT, .every = 1, .factor = 1},
     };
 }
@@ -206,21 +217,26 @@ void small_train(struct outcome *o, const struct small_data *s, const struct par
     engine_free(&e);
 }
 
-/* --- naive sums ----------------------------------------------------------------------------------------- */
+/* --- naive sums
+ * ----------------------------------------------------------------------------------------- */
 
-static float sample_value(const struct small_data *s, enum dataset_part part, int64_t row, int c, int y, int x)
+static float sample_value(const struct small_data *s, enum dataset_part part, int64_t row, int c,
+                          int y, int x)
 {
     const struct dataset *d = &s->dataset;
     const struct shape in = s->model.in;
     if (d->is_table)
         return ((const float *)s->rows[part].x)[row * d->c + c];
-    int y0 = y - (in.h - d->h) / 2, x0 = x - (in.w - d->w) / 2; /* the sample stands in the middle, zeros around */
+    int y0 = y - (in.h - d->h) / 2,
+        x0 = x - (in.w - d->w) / 2; /* the sample stands in the middle, zeros around */
     int inside = y0 >= 0 && y0 < d->h && x0 >= 0 && x0 < d->w;
-    int raw = inside ? ((const uint8_t *)s->rows[part].x)[((row * d->c + c) * d->h + y0) * d->w + x0] : 0;
+    int raw =
+        inside ? ((const uint8_t *)s->rows[part].x)[((row * d->c + c) * d->h + y0) * d->w + x0] : 0;
     return ((float)raw / 255 - image_mean) / image_std;
 }
 
-void naive_forward(const struct small_data *s, const float *w, enum dataset_part part, int64_t row, struct unit *u)
+void naive_forward(const struct small_data *s, const float *w, enum dataset_part part, int64_t row,
+                   struct unit *u)
 {
     struct shape in = s->model.in;
     u->n = 1;
@@ -238,13 +254,14 @@ void naive_forward(const struct small_data *s, const float *w, enum dataset_part
     model_forward(&s->model, w, u);
 }
 
-void naive_sum(struct naive *a, const struct small_data *s, const float *w, const struct index_set *set,
-               int with_gradient)
+void naive_sum(struct naive *a, const struct small_data *s, const float *w,
+               const struct index_set *set, int with_gradient)
 {
     const struct model *m = &s->model;
     struct unit u = {0};
     float *one = mem_alloc(m->n_param, sizeof *one);
-    *a = (struct naive){.gradient = with_gradient ? mem_alloc(m->n_param, sizeof *a->gradient) : NULL};
+    *a = (struct naive){.gradient =
+                            with_gradient ? mem_alloc(m->n_param, sizeof *a->gradient) : NULL};
     REQUIRE(one && (a->gradient || !with_gradient));
     REQUIRE(unit_init(&u, m, 16, with_gradient ? UNIT_GRADIENT : UNIT_FORWARD) == IAU_OK);
     for (int64_t i = 0; i < set->n; i++) {
@@ -280,7 +297,8 @@ double relative_error(const double *a, const double *b, int64_t n)
     return sqrt(difference / size);
 }
 
-/* --- histories ------------------------------------------------------------------------------------------ */
+/* --- histories
+ * ------------------------------------------------------------------------------------------ */
 
 static int is_time(const char *column)
 {

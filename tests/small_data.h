@@ -1,5 +1,6 @@
-/* A small data set that a model can learn, written to a dataset file and opened, and the same sums by naive loops:
- * one sample at a time, added in double. For tests of training, unlearning and evaluation. */
+/* A small data set that a model can learn, written to a dataset file and opened, and the same sums
+ * by naive loops: one sample at a time, added in double. For tests of training, unlearning and
+ * evaluation. */
 #ifndef IAU_TESTS_SMALL_DATA_H
 #define IAU_TESTS_SMALL_DATA_H
 
@@ -15,8 +16,9 @@ struct small_shape {
     int c, h, w; /* h = w = 0: a table with c features, for an mlp; else uint8 images, for lenet5 */
     int n_class;
     int64_t n_train, n_test;
-    float noise;    /* against class centres in (-1, 1) */
-    double flipped; /* share of labels that are wrong, so that training samples get learned by heart */
+    float noise; /* against class centres in (-1, 1) */
+    double
+        flipped; /* share of labels that are wrong, so that training samples get learned by heart */
 };
 
 extern const struct small_shape small_table, small_images;
@@ -28,8 +30,8 @@ struct small_data {
     struct rows rows[N_PART]; /* all samples, on every rank */
 };
 
-/** Collective. Rank 0 writes the file, all open it. Aborts where that fails: nothing here is under test.
- *  The struct must not move: engines point into it. */
+/** Collective. Rank 0 writes the file, all open it. Aborts where that fails: nothing here is under
+ * test. The struct must not move: engines point into it. */
 void small_data_open(struct small_data *s, const char *name, const struct small_shape *shape);
 void small_data_close(struct small_data *s);
 /** The id of a sample: descending over the training part, so that ids and rows differ. */
@@ -52,10 +54,11 @@ struct naive {
     int64_t correct;
 };
 /** Local. One sample into lane 0 of a unit of 16 lanes, forward. */
-void naive_forward(const struct small_data *s, const float *w, enum dataset_part part, int64_t row, struct unit *u);
+void naive_forward(const struct small_data *s, const float *w, enum dataset_part part, int64_t row,
+                   struct unit *u);
 /** Local. `with_gradient` 0 leaves `gradient` NULL. */
-void naive_sum(struct naive *a, const struct small_data *s, const float *w, const struct index_set *set,
-               int with_gradient);
+void naive_sum(struct naive *a, const struct small_data *s, const float *w,
+               const struct index_set *set, int with_gradient);
 void naive_free(struct naive *a);
 
 /** ||a - b|| / ||b||. */

@@ -1,4 +1,5 @@
-/* Disks that fill up: a file-size limit, and a small file system of the test's own where mounting is allowed. */
+/* Disks that fill up: a file-size limit, and a small file system of the test's own where mounting
+ * is allowed. */
 #ifndef IAU_TESTS_SMALL_DISK_H
 #define IAU_TESTS_SMALL_DISK_H
 
@@ -15,8 +16,9 @@
 
 enum { SMALL_DISK_NONE = 77 };
 
-/* Run `work` on a fresh file system of 3 MB at `directory`, seen by a child process only. `work` returns 0 or the
- * number of its check that failed, below 77; SMALL_DISK_NONE where nothing can be mounted. */
+/* Run `work` on a fresh file system of 3 MB at `directory`, seen by a child process only. `work`
+ * returns 0 or the number of its check that failed, below 77; SMALL_DISK_NONE where nothing can be
+ * mounted. */
 static inline int small_disk_run(const char *directory, int (*work)(const char *directory))
 {
     int status;

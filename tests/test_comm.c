@@ -55,7 +55,7 @@ static void one_failing_rank_gives_one_code_and_one_line(void)
         capture_start();
         rc = comm_agree(&test_comm, rc);
         char *text = capture_stop();
-        if (test_comm.size == 1)
+        if (failing == 0) /* reading and writing files is rank 0's work: no need to say so */
             snprintf(expected, sizeof expected, "iau: error: cannot read row 17\n");
         else
             snprintf(expected, sizeof expected, "iau: error: rank %d: cannot read row 17\n",

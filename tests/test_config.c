@@ -310,7 +310,7 @@ static void one_thing_is_to_be_forgotten(void)
     config_free(&cfg);
     accept(&cfg, DATA "forget: {ratio: 0.1, classes: 3}\n");
     harness_expect_error(config_check_forget(&cfg), IAU_ERR_CONFIG,
-                         "forget: ratio classes are set together");
+                         "forget.ratio and forget.classes are set together");
     config_free(&cfg);
     accept(&cfg, DATA "forget: {ratio: 0, ids: '', classes: [3]}\n");
     CU_ASSERT_EQUAL(config_check_forget(&cfg), IAU_OK);

@@ -1,4 +1,5 @@
-/* Dataset files: what is described and loaded, on any share of rows, and what is refused, by one message for all. */
+/* Dataset files: what is described and loaded, on any share of rows, and what is refused, by one
+ * message for all. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,33 @@ enum { C = 2, H = 3, W = 5, FEATURES = C * H * W };
 
 /* What is wrong with a file that a test makes. */
 enum flaw {
-    NONE, NO_FORMAT, OTHER_FORMAT, NEW_VERSION, NO_NAME, NO_CLASSES, ONE_CLASS, FEW_NAMES, NO_MEAN, NAN_STD,
-    NO_DIGEST, ODD_DIGEST, OTHER_DIGEST, NO_X, NO_TEST, X_INT32, X_3D, X_EMPTY, TEST_OTHER_SHAPE, TEST_OTHER_TYPE,
-    Y_SHORT, Y_INT64, ID_SHORT, ID_INT32, BAD_LABEL, NEGATIVE_LABEL, NAN_VALUE
+    NONE,
+    NO_FORMAT,
+    OTHER_FORMAT,
+    NEW_VERSION,
+    NO_NAME,
+    NO_CLASSES,
+    ONE_CLASS,
+    FEW_NAMES,
+    NO_MEAN,
+    NAN_STD,
+    NO_DIGEST,
+    ODD_DIGEST,
+    OTHER_DIGEST,
+    NO_X,
+    NO_TEST,
+    X_INT32,
+    X_3D,
+    X_EMPTY,
+    TEST_OTHER_SHAPE,
+    TEST_OTHER_TYPE,
+    Y_SHORT,
+    Y_INT64,
+    ID_SHORT,
+    ID_INT32,
+    BAD_LABEL,
+    NEGATIVE_LABEL,
+    NAN_VALUE
 };
 
 struct sort {
@@ -39,8 +64,8 @@ static int32_t label(int64_t row)
     return (int32_t)(row * 7 % N_CLASS);
 }
 
-static int write_array(struct h5 *f, const char *path, enum record_type type, int ndim, const int64_t *dims,
-                       const void *v)
+static int write_array(struct h5 *f, const char *path, enum record_type type, int ndim,
+                       const int64_t *dims, const void *v)
 {
     struct h5_array a = {0};
     int rc = IAU_OK;
@@ -51,7 +76,8 @@ out:
     return rc;
 }
 
-static int write_samples(struct h5 *f, enum dataset_part part, const char *path, const struct sort *s)
+static int write_samples(struct h5 *f, enum dataset_part part, const char *path,
+                         const struct sort *s)
 {
     int64_t n = s->flaw == X_EMPTY ? 0 : part == PART_TRAIN ? N_TRAIN : N_TEST;
     int64_t dims[4] = {n, s->is_table ? FEATURES : C, H, W};
@@ -76,10 +102,11 @@ static int write_samples(struct h5 *f, enum dataset_part part, const char *path,
     return rc;
 }
 
-static int write_columns(struct h5 *f, enum dataset_part part, const char *y_path, const char *id_path,
-                         enum flaw flaw)
+static int write_columns(struct h5 *f, enum dataset_part part, const char *y_path,
+                         const char *id_path, enum flaw flaw)
 {
-    int64_t n = part == PART_TRAIN ? N_TRAIN : N_TEST, n_y = n - (flaw == Y_SHORT), n_id = n - (flaw == ID_SHORT);
+    int64_t n = part == PART_TRAIN ? N_TRAIN : N_TEST, n_y = n - (flaw == Y_SHORT),
+            n_id = n - (flaw == ID_SHORT);
     int32_t *y = mem_alloc(2 * N_TRAIN, sizeof *y);
     int64_t *id = mem_alloc(N_TRAIN, sizeof *id);
     for (int64_t i = 0; i < n; i++) {
@@ -142,9 +169,11 @@ out:
     return rc;
 }
 
-static char a_digest[DIGEST_CHARS] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+static char a_digest[DIGEST_CHARS] =
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/* Collective. A dataset file made by rank 0, with its true digest where it can be opened; the caller frees. */
+/* Collective. A dataset file made by rank 0, with its true digest where it can be opened; the
+ * caller frees. */
 static char *make(const char *name, struct sort s)
 {
     char *path = harness_path(name), hex[DIGEST_CHARS];
@@ -159,7 +188,8 @@ static char *make(const char *name, struct sort s)
     return path;
 }
 
-/* --- what is read ---------------------------------------------------------------------------------------------- */
+/* --- what is read
+ * ---------------------------------------------------------------------------------------------- */
 
 static void a_dataset_is_described(void)
 {
@@ -168,7 +198,8 @@ static void a_dataset_is_described(void)
     CU_ASSERT_EQUAL(dataset_open(&d, path, &test_comm), IAU_OK);
     CU_ASSERT(d.n[PART_TRAIN] == N_TRAIN && d.n[PART_TEST] == N_TEST);
     CU_ASSERT(d.c == C && d.h == H && d.w == W && d.is_u8 && !d.is_table);
-    CU_ASSERT(d.n_class == N_CLASS && !strcmp(d.class_name[3], "long name") && !strcmp(d.name, "made up"));
+    CU_ASSERT(d.n_class == N_CLASS && !strcmp(d.class_name[3], "long name") &&
+              !strcmp(d.name, "made up"));
     CU_ASSERT(d.mean[1] == 0.25f && d.std[0] == 2);
     CU_ASSERT_EQUAL(strlen(d.digest), DIGEST_CHARS - 1);
     dataset_close(&d);
@@ -199,8 +230,8 @@ static int64_t wrong_rows(const struct rows *r, const struct dataset *d, const i
 }
 
 /* Load every row that a rule keeps and compare. */
-static int64_t load_some(const struct dataset *d, enum dataset_part part, struct range range, int64_t modulus,
-                         int64_t keep)
+static int64_t load_some(const struct dataset *d, enum dataset_part part, struct range range,
+                         int64_t modulus, int64_t keep)
 {
     struct rows r;
     int64_t n = 0, *row = mem_alloc(range.end - range.begin, sizeof *row);
@@ -208,7 +239,8 @@ static int64_t load_some(const struct dataset *d, enum dataset_part part, struct
         if ((uint64_t)i * 0x9e3779b97f4a7c15u % (uint64_t)modulus < (uint64_t)keep)
             row[n++] = i;
     CU_ASSERT_EQUAL(rows_load(&r, d, part, row, n), IAU_OK);
-    CU_ASSERT(r.n == n && r.part == part && r.sample_bytes == FEATURES * (d->is_u8 ? 1 : sizeof(float)));
+    CU_ASSERT(r.n == n && r.part == part &&
+              r.sample_bytes == FEATURES * (d->is_u8 ? 1 : sizeof(float)));
     CU_ASSERT_EQUAL(wrong_rows(&r, d, row), 0);
     rows_free(&r);
     free(row);
@@ -226,8 +258,8 @@ static void any_rows_are_loaded_by_any_rank(void)
         int64_t n = load_some(&d, PART_TRAIN, mine, 1, 1);
         comm_sum_i64(&test_comm, &n, 1);
         CU_ASSERT_EQUAL(n, N_TRAIN);
-        load_some(&d, PART_TRAIN, (struct range){0, N_TRAIN}, 10, 3);    /* scattered */
-        load_some(&d, PART_TRAIN, (struct range){0, N_TRAIN}, 1000, 1);  /* rare */
+        load_some(&d, PART_TRAIN, (struct range){0, N_TRAIN}, 10, 3);   /* scattered */
+        load_some(&d, PART_TRAIN, (struct range){0, N_TRAIN}, 1000, 1); /* rare */
         load_some(&d, PART_TEST, (struct range){0, N_TEST}, 1, 1);
         load_some(&d, PART_TRAIN, (struct range){N_TRAIN - 1, N_TRAIN}, 1, 1);
         CU_ASSERT_EQUAL(load_some(&d, PART_TRAIN, (struct range){5, 5}, 1, 1), 0);
@@ -267,12 +299,14 @@ static void the_digest_is_verified(void)
     dataset_close(&d);
     free(path);
     path = make("unverified.h5", (struct sort){.is_u8 = 1, .flaw = OTHER_DIGEST});
-    harness_expect_error(dataset_verify(path, hex), IAU_ERR_FORMAT,
-                         "unverified.h5: the stored digest 0123456789ab... is not that of the data");
+    harness_expect_error(
+        dataset_verify(path, hex), IAU_ERR_FORMAT,
+        "unverified.h5: the stored digest 0123456789ab... is not that of the data");
     free(path);
 }
 
-/* --- what is refused ------------------------------------------------------------------------------------------- */
+/* --- what is refused
+ * ------------------------------------------------------------------------------------------- */
 
 /* Collective. Open on every rank; all must get `code`, and one message that contains `text`. */
 static void expect_no_open(const char *path, int code, const char *text)
@@ -344,12 +378,14 @@ static void truncated_and_foreign_files_are_refused(void)
     CU_ASSERT_EQUAL(file_read_all(path, &p, &n, 1 << 24), IAU_OK);
     for (size_t k = 0; k < 16; k++) {
         replace_by(path, p, n * k / 16);
-        expect_no_open(path, IAU_ERR_FORMAT, k ? "short.h5: cannot open it: the file is truncated"
-                                               : "short.h5 is not an HDF5 file");
+        expect_no_open(path, IAU_ERR_FORMAT,
+                       k ? "short.h5: cannot open it: the file is truncated"
+                         : "short.h5 is not an HDF5 file");
     }
     replace_by(path, "no HDF5, but text of some length, longer than any signature", 50);
     expect_no_open(path, IAU_ERR_FORMAT, "short.h5 is not an HDF5 file");
-    expect_no_open("/nonexistent/d.h5", IAU_ERR_IO, "cannot open /nonexistent/d.h5: No such file or directory");
+    expect_no_open("/nonexistent/d.h5", IAU_ERR_IO,
+                   "cannot open /nonexistent/d.h5: No such file or directory");
     expect_no_open("/tmp", IAU_ERR_IO, "/tmp is no regular file");
     free(p);
     free(path);
@@ -391,7 +427,8 @@ static void one_rank_short_of_memory_stops_all(void)
         mem_fail_after(k);
         rc = rows_load(&r, &d, PART_TRAIN, row, 3);
         mem_fail_after(0);
-        CU_ASSERT(rc == IAU_OK || (rc == IAU_ERR_MEM && r.x == NULL && strstr(error_message(), "no memory")));
+        CU_ASSERT(rc == IAU_OK ||
+                  (rc == IAU_ERR_MEM && r.x == NULL && strstr(error_message(), "no memory")));
         error_clear();
         rows_free(&r);
     }
@@ -464,7 +501,8 @@ static void damaged_samples_name_file_and_rows(void)
     replace_by(path, p, n);
     harness_expect_error(rows_load(&r, &d, PART_TRAIN, row, 3), IAU_ERR_FORMAT,
                          "damaged.h5: cannot read /train/x rows 149 to 152: checksum mismatch");
-    harness_expect_error(dataset_verify(path, hex), IAU_ERR_FORMAT, "checksum mismatch, the file is damaged");
+    harness_expect_error(dataset_verify(path, hex), IAU_ERR_FORMAT,
+                         "checksum mismatch, the file is damaged");
     load_some(&d, PART_TRAIN, (struct range){N_TRAIN - 300, N_TRAIN}, 1, 1); /* another chunk */
     dataset_close(&d);
     free(p);
@@ -482,7 +520,8 @@ static void a_dataset_replaced_during_the_run_is_noticed(void)
     free(make("replaced.h5", (struct sort){.is_table = 1}));
     harness_expect_error(rows_load(&r, &d, PART_TRAIN, (int64_t[]){1}, 1), IAU_ERR_FORMAT,
                          "replaced.h5 has been replaced by another dataset");
-    harness_expect_error(dataset_read_ids(&d, PART_TRAIN, &id), IAU_ERR_FORMAT, "has been replaced");
+    harness_expect_error(dataset_read_ids(&d, PART_TRAIN, &id), IAU_ERR_FORMAT,
+                         "has been replaced");
     dataset_close(&d);
     free(path);
 }
@@ -500,7 +539,8 @@ int main(int argc, char **argv)
         {"one rank short of memory stops all", one_rank_short_of_memory_stops_all},
         {"bad labels and values name their row", bad_labels_and_values_name_their_row},
         {"damaged samples name file and rows", damaged_samples_name_file_and_rows},
-        {"a dataset replaced during the run is noticed", a_dataset_replaced_during_the_run_is_noticed},
+        {"a dataset replaced during the run is noticed",
+         a_dataset_replaced_during_the_run_is_noticed},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "dataset", tests);
 }

@@ -72,10 +72,12 @@ static void expect_refused(const char *path, const char *text)
 static void targets_that_are_no_regular_file_are_refused(void)
 {
     char *dir = own_directory("kinds"), *sub = join(dir, "sub"), *fifo = join(dir, "fifo");
-    char *to_dir = join(dir, "to_dir"), *to_fifo = join(dir, "to_fifo"), *to_nothing = join(dir, "to_nothing");
+    char *to_dir = join(dir, "to_dir"), *to_fifo = join(dir, "to_fifo"),
+         *to_nothing = join(dir, "to_nothing");
     char *slash = join(dir, "sub/"), *temporary = join(dir, "written");
     CU_ASSERT_EQUAL(mkdir(sub, 0777) | mkfifo(fifo, 0666), 0);
-    CU_ASSERT_EQUAL(symlink("sub", to_dir) | symlink("fifo", to_fifo) | symlink("absent", to_nothing), 0);
+    CU_ASSERT_EQUAL(
+        symlink("sub", to_dir) | symlink("fifo", to_fifo) | symlink("absent", to_nothing), 0);
     expect_refused(sub, "/sub is a directory");
     expect_refused(slash, "names no file");
     expect_refused("", "'' names no file");
@@ -121,11 +123,14 @@ static void a_link_to_a_file_stays_a_link(void)
 static void wrong_directories_are_named(void)
 {
     char *dir = own_directory("where"), *file = join(dir, "file"), *below = join(dir, "file/below");
-    char *absent = join(dir, "absent/file"), *deep = join(dir, "a/b//c/"), *deep_below = join(dir, "file/x/y");
+    char *absent = join(dir, "absent/file"), *deep = join(dir, "a/b//c/"),
+         *deep_below = join(dir, "file/x/y");
     CU_ASSERT_EQUAL(file_write_atomic(file, "whole", 5), IAU_OK);
     expect_refused(below, "Not a directory");
-    harness_expect_error(file_check_target(absent), IAU_ERR_IO, "/absent: No such file or directory");
-    harness_expect_error(file_write_atomic(absent, "x", 1), IAU_ERR_IO, "/absent/file: No such file or directory");
+    harness_expect_error(file_check_target(absent), IAU_ERR_IO,
+                         "/absent: No such file or directory");
+    harness_expect_error(file_write_atomic(absent, "x", 1), IAU_ERR_IO,
+                         "/absent/file: No such file or directory");
     harness_expect_error(file_make_directory(deep_below), IAU_ERR_IO, "cannot create directory");
     harness_expect_error(file_make_directory(file), IAU_ERR_IO, "File exists");
     CU_ASSERT_EQUAL(file_make_directory(deep), IAU_OK);
@@ -206,7 +211,8 @@ static void reading_refuses_what_is_too_long_or_absent(void)
     CU_ASSERT_EQUAL(n, sizeof bytes);
     CU_ASSERT(p && !memcmp(p, bytes, sizeof bytes) && p[n] == '\0');
     free(p);
-    harness_expect_error(file_read_all(path, &p, &n, sizeof bytes - 1), IAU_ERR_FORMAT, "longer than 9999 bytes");
+    harness_expect_error(file_read_all(path, &p, &n, sizeof bytes - 1), IAU_ERR_FORMAT,
+                         "longer than 9999 bytes");
     CU_ASSERT_PTR_NULL(p);
     harness_expect_error(file_read_all(absent, &p, &n, 10), IAU_ERR_IO, "/absent: No such file");
     harness_expect_error(file_read_all(dir, &p, &n, 10), IAU_ERR_IO, "Is a directory");
@@ -219,7 +225,8 @@ int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
         {"a file is written and replaced", a_file_is_written_and_replaced},
-        {"targets that are no regular file are refused", targets_that_are_no_regular_file_are_refused},
+        {"targets that are no regular file are refused",
+         targets_that_are_no_regular_file_are_refused},
         {"a link to a file stays a link", a_link_to_a_file_stays_a_link},
         {"wrong directories are named", wrong_directories_are_named},
         {"a read-only directory is refused", a_read_only_directory_is_refused},

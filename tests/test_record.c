@@ -1,4 +1,5 @@
-/* Files in memory: to HDF5 and back, their digest, and what damage, full disks and short memory do. */
+/* Files in memory: to HDF5 and back, their digest, and what damage, full disks and short memory do.
+ */
 #define _GNU_SOURCE /* asprintf, unshare */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,8 +51,9 @@ static int fill_record(struct record *r)
     TRY(record_add_scalar(r, "/cost/gradients", 62006.25));
     TRY(record_set_text(r, "/", "name", "a model"));
     TRY(record_set_text(r, "/", "empty text", ""));
-    TRY(record_set_text(r, "/provenance", "host", "n\xc3\xb8"
-                                                  "de"));
+    TRY(record_set_text(r, "/provenance", "host",
+                        "n\xc3\xb8"
+                        "de"));
     TRY(record_set_i64(r, "/provenance", "seed", -5));
     TRY(record_set_f64(r, "/cost/gradients", "ideal", 0.1));
 out:
@@ -187,16 +189,19 @@ static void equal_records_give_equal_files(void)
     free(b);
 }
 
-/* --- Python ---------------------------------------------------------------------------------------------------- */
+/* --- Python
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-/* Run a Python script with one argument, on rank 0 only; its first line goes to `line`. 0 where it cannot. */
+/* Run a Python script with one argument, on rank 0 only; its first line goes to `line`. 0 where it
+ * cannot. */
 static int run_python(const char *script, const char *argument, char *line, int size)
 {
     const char *python = getenv("PYTHON");
     char *command = NULL;
     line[0] = '\0';
-    REQUIRE(asprintf(&command, "%s -c \"%s\" %s 2>/dev/null", python ? python : "/usr/bin/python3", script,
-                     argument) >= 0);
+    REQUIRE(asprintf(&command, "%s -c \"%s\" %s 2>/dev/null", python ? python : "/usr/bin/python3",
+                     script, argument) >= 0);
     FILE *f = popen(command, "r");
     free(command);
     if (!f)
@@ -223,16 +228,17 @@ static void h5py_reads_a_record(void)
     }
     struct record r = {0};
     char *path = write_filled("python.h5");
-    CU_ASSERT(run_python("import h5py, sys, hashlib, numpy as np\n"
-                         "f = h5py.File(sys.argv[1]); names = []; h = hashlib.sha256()\n"
-                         "f.visititems(lambda n, o: names.append('/' + n) if hasattr(o, 'shape') else None)\n"
-                         "for n in sorted(names):\n"
-                         "    a = np.asarray(f[n]); h.update(n.encode() + bytes(1))\n"
-                         "    h.update(np.array(a.shape, '<i8').tobytes() + a.tobytes())\n"
-                         "ok = f.attrs['name'] == b'a model' and f['provenance'].attrs['seed'] == -5\n"
-                         "ok = ok and f['ids'].fletcher32 and f['cost/gradients'][()] == 62006.25\n"
-                         "print(h.hexdigest() if ok else 'attributes differ')\n",
-                         path, line, sizeof line));
+    CU_ASSERT(run_python(
+        "import h5py, sys, hashlib, numpy as np\n"
+        "f = h5py.File(sys.argv[1]); names = []; h = hashlib.sha256()\n"
+        "f.visititems(lambda n, o: names.append('/' + n) if hasattr(o, 'shape') else None)\n"
+        "for n in sorted(names):\n"
+        "    a = np.asarray(f[n]); h.update(n.encode() + bytes(1))\n"
+        "    h.update(np.array(a.shape, '<i8').tobytes() + a.tobytes())\n"
+        "ok = f.attrs['name'] == b'a model' and f['provenance'].attrs['seed'] == -5\n"
+        "ok = ok and f['ids'].fletcher32 and f['cost/gradients'][()] == 62006.25\n"
+        "print(h.hexdigest() if ok else 'attributes differ')\n",
+        path, line, sizeof line));
     CU_ASSERT_EQUAL(fill_record(&r), IAU_OK);
     CU_ASSERT_EQUAL(record_digest(&r, everything, 0, hex), IAU_OK);
     CU_ASSERT_STRING_EQUAL(line, hex);
@@ -251,11 +257,12 @@ static void what_h5py_wrote_is_read(void)
     }
     struct record r;
     char *path = own_path("from_python.h5");
-    CU_ASSERT(run_python("import h5py, sys, numpy as np\n"
-                         "f = h5py.File(sys.argv[1], 'w'); f['g/x'] = np.arange(6, dtype='>f4').reshape(2, 3)\n"
-                         "f['i16'] = np.array([-3], 'i2'); f.attrs['text'] = 'hello'; f.attrs['n'] = 7\n"
-                         "f['g'].attrs['real'] = 0.5; f.close(); print('done')\n",
-                         path, line, sizeof line));
+    CU_ASSERT(run_python(
+        "import h5py, sys, numpy as np\n"
+        "f = h5py.File(sys.argv[1], 'w'); f['g/x'] = np.arange(6, dtype='>f4').reshape(2, 3)\n"
+        "f['i16'] = np.array([-3], 'i2'); f.attrs['text'] = 'hello'; f.attrs['n'] = 7\n"
+        "f['g'].attrs['real'] = 0.5; f.close(); print('done')\n",
+        path, line, sizeof line));
     CU_ASSERT_EQUAL(record_read(&r, path), IAU_OK);
     const struct record_array *x = record_find(&r, "/g/x"), *i16 = record_find(&r, "/i16");
     CU_ASSERT(x && x->type == RECORD_F32 && x->dims[1] == 3 && record_value(x, 5) == 5);
@@ -265,18 +272,23 @@ static void what_h5py_wrote_is_read(void)
     const struct record_attribute *real = record_attribute_find(&r, "/g", "real");
     CU_ASSERT(n && n->i64 == 7 && real && real->f64 == 0.5);
     record_free(&r);
-    CU_ASSERT(run_python("import h5py, sys, numpy as np\n"
-                         "f = h5py.File(sys.argv[1], 'w'); f['c'] = np.zeros(3, complex); print('done')\n",
-                         path, line, sizeof line));
-    harness_expect_error(record_read(&r, path), IAU_ERR_FORMAT, "/c holds no numbers of a known type");
-    CU_ASSERT(run_python("import h5py, sys, numpy as np\n"
-                         "f = h5py.File(sys.argv[1], 'w'); f['five'] = np.zeros((1,) * 5); print('done')\n",
-                         path, line, sizeof line));
+    CU_ASSERT(run_python(
+        "import h5py, sys, numpy as np\n"
+        "f = h5py.File(sys.argv[1], 'w'); f['c'] = np.zeros(3, complex); print('done')\n",
+        path, line, sizeof line));
+    harness_expect_error(record_read(&r, path), IAU_ERR_FORMAT,
+                         "/c holds no numbers of a known type");
+    CU_ASSERT(run_python(
+        "import h5py, sys, numpy as np\n"
+        "f = h5py.File(sys.argv[1], 'w'); f['five'] = np.zeros((1,) * 5); print('done')\n",
+        path, line, sizeof line));
     harness_expect_error(record_read(&r, path), IAU_ERR_FORMAT, "/five has 5 extents");
     free(path);
 }
 
-/* --- damage ---------------------------------------------------------------------------------------------------- */
+/* --- damage
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void put_bytes(const char *path, const char *p, size_t n)
 {
@@ -321,7 +333,8 @@ static void truncated_and_foreign_files_are_refused(void)
     for (size_t k = 0; k < 16; k++) {
         put_bytes(path, p, n * k / 16);
         int rc = record_read(&r, path);
-        harness_expect_error(rc, IAU_ERR_FORMAT, n * k / 16 < 48 ? "short.h5 is not an HDF5 file" : "short.h5");
+        harness_expect_error(rc, IAU_ERR_FORMAT,
+                             n * k / 16 < 48 ? "short.h5 is not an HDF5 file" : "short.h5");
         CU_ASSERT(r.n_array == 0 && r.n_attribute == 0);
     }
     put_bytes(path, p, n * 3 / 4);
@@ -334,7 +347,8 @@ static void truncated_and_foreign_files_are_refused(void)
     free(path);
 }
 
-/* --- full disks and short memory ------------------------------------------------------------------------------- */
+/* --- full disks and short memory
+ * ------------------------------------------------------------------------------- */
 
 static int add_large(struct record *r)
 {
@@ -446,21 +460,21 @@ static void short_memory_is_an_error_everywhere(void)
 
 int main(int argc, char **argv)
 {
-    CU_TestInfo tests[] = {{"a record comes back as it was", a_record_comes_back_as_it_was},
-                           {"large arrays come back", large_arrays_come_back},
-                           {"a path or attribute given again is replaced",
-                            a_path_or_attribute_given_again_is_replaced},
-                           {"the digest is that of the bytes", the_digest_is_that_of_the_bytes},
-                           {"equal records give equal files", equal_records_give_equal_files},
-                           {"h5py reads a record", h5py_reads_a_record},
-                           {"what h5py wrote is read", what_h5py_wrote_is_read},
-                           {"no flipped bit goes unnoticed", no_flipped_bit_goes_unnoticed},
-                           {"truncated and foreign files are refused", truncated_and_foreign_files_are_refused},
-                           {"a file-size limit leaves the earlier file",
-                            a_file_size_limit_leaves_the_earlier_file},
-                           {"a full disk leaves the earlier file", a_full_disk_leaves_the_earlier_file},
-                           {"wrong targets are refused", wrong_targets_are_refused},
-                           {"short memory is an error everywhere", short_memory_is_an_error_everywhere},
-                           CU_TEST_INFO_NULL};
+    CU_TestInfo tests[] = {
+        {"a record comes back as it was", a_record_comes_back_as_it_was},
+        {"large arrays come back", large_arrays_come_back},
+        {"a path or attribute given again is replaced",
+         a_path_or_attribute_given_again_is_replaced},
+        {"the digest is that of the bytes", the_digest_is_that_of_the_bytes},
+        {"equal records give equal files", equal_records_give_equal_files},
+        {"h5py reads a record", h5py_reads_a_record},
+        {"what h5py wrote is read", what_h5py_wrote_is_read},
+        {"no flipped bit goes unnoticed", no_flipped_bit_goes_unnoticed},
+        {"truncated and foreign files are refused", truncated_and_foreign_files_are_refused},
+        {"a file-size limit leaves the earlier file", a_file_size_limit_leaves_the_earlier_file},
+        {"a full disk leaves the earlier file", a_full_disk_leaves_the_earlier_file},
+        {"wrong targets are refused", wrong_targets_are_refused},
+        {"short memory is an error everywhere", short_memory_is_an_error_everywhere},
+        CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "record", tests);
 }

@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "app/config.h"
+#include "data/import.h"
 #include "nn/model.h"
 #include "sweep/sweep.h"
 #include "train/progress.h"
@@ -30,6 +31,12 @@ int job_open(struct job *job, const struct cli *cli, int may_import, const struc
 void job_close(struct job *job);
 /** Collective. An engine for this job's model and data with a training set's unit. */
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e);
+/** Collective. Make output.dir where it is missing and open progress.csv in it; fine when that is done already. */
+int job_begin_output(struct job *job);
+/** Local. Whether output.dir is there. */
+int job_has_output(const struct job *job);
+/** Collective. Import a data set; the folder of the dataset file is made where missing. */
+int job_import(const struct import_request *request, const struct comm *comm);
 /** Local. DIR/NAME + suffix; the caller frees, NULL when memory is short. */
 char *job_path(const struct job *job, const char *name, const char *suffix);
 /** Collective. Line on what runs where: hosts, ranks, threads, MPI, BLAS; warns of mixed CPUs and of a BLAS that does not

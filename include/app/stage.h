@@ -36,9 +36,14 @@ int stage_trains(const struct job *job, const struct stage *s);
 /** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them, unless --force,
  *  which counts both as missing. @param settings  from stage_settings */
 int stage_find(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state);
-/** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a method. The caller
- *  frees *settings. */
+/** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a method, and where that
+ *  is gone the method's own. The caller frees *settings. */
 int stage_settings(const struct job *job, const struct stage *s, char **settings);
+/** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
+int stage_has_origin(const struct job *job, const struct stage *s);
+/** Local. Compare the settings stored in the file `path` (NULL: none) with those of now.
+ *  @return IAU_OK or `code`, with a message that names the settings that differ and ends with `advice` */
+int stage_compare(const char *path, const char *there, const char *here, int code, const char *advice);
 /** Collective. Make the file unless it is there. */
 int stage_run(struct job *job, const struct stage *s);
 

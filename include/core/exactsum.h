@@ -17,12 +17,16 @@ double exact_scale(int64_t n, int bits);
  *  @param scale  a power of two from `exact_scale` with the same `bits`
  *  @return how many x are not finite or reach 2^bits; their addend is 0 */
 int64_t exact_add(int64_t *acc, const float *x, int64_t n, double scale, int bits);
+/** Local. The same for the first addend: acc[i] = round(x[i] * scale), whatever was there. */
+int64_t exact_set(int64_t *acc, const float *x, int64_t n, double scale, int bits);
 /** Local. The same for one double. */
 int64_t exact_add_one(int64_t *acc, double x, double scale, int bits);
 /** Local. acc[i] += other[i]. */
 void exact_merge(int64_t *acc, const int64_t *other, int64_t n);
 /** Local. out[i] = acc[i] / scale * factor, rounded once from double. */
 void exact_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor);
+/** Local. out[i] += acc[i] / scale * factor, added in double and rounded once. */
+void exact_add_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor);
 /** Local. out[i] = acc[i] / scale * factor in double. */
 void exact_to_double(double *out, const int64_t *acc, int64_t n, double scale, double factor);
 

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum rng_purpose { RNG_INIT = 1, RNG_ORDER, RNG_SHUFFLE };
+enum rng_purpose { RNG_INIT = 1, RNG_ORDER, RNG_SHUFFLE, RNG_AUGMENT, RNG_POWER };
 
 struct rng {
     uint64_t seed;

@@ -16,7 +16,8 @@ int comm_start(struct comm *c, int *argc, char ***argv);
 /** Collective. Release the communicator and MPI_Finalize. */
 void comm_stop(struct comm *c);
 /** Collective. Turn per-rank codes into one code known to every rank: IAU_OK only if all pass IAU_OK, else
- *  the highest code passed; the lowest rank that raised it prints its message, the others forget theirs. */
+ *  the highest code passed; the lowest rank that raised it prints its message, and its number unless it is 0; the
+ *  others forget theirs. */
 int comm_agree(const struct comm *c, int rc);
 /** Collective. The same without printing: the message stays pending on the rank that raised it; on the others
  *  it is replaced by a copy of it, so that each may show or test it. */

@@ -21,18 +21,23 @@ struct sums {
     int n_thread;
     int64_t length;     /* of one accumulator: segments, then a count of bad addends, then a stop flag */
     int64_t *acc;       /* owned, [n_thread][length]; the first holds the result after the reduction */
+    uint8_t *touched;   /* owned, [n_thread][n_segment]: the segment's vector holds an addend, not old numbers */
     int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or INT64_MAX */
 };
 
 /** Local. Room for segments of the given lengths. @return IAU_OK or IAU_ERR_MEM */
 int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_value, int n_thread);
 void sums_free(struct sums *s);
-/** Local. Zero everything and fix the scales for sums over n_samples[segment] >= 1 samples. */
+/** Local. Start anew and fix the scales for sums over n_samples[segment] >= 1 samples. */
 void sums_begin(struct sums *s, const int64_t *n_samples);
 /** Local. Add a unit's vector (NULL if n_vector is 0) and values to a thread's accumulator. */
 void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value);
+/** Local. Zero the vectors that no unit has added to; before threads are merged. */
+void sums_settle(struct sums *s);
 /** Local, after the reduction: mean over the segment's samples as float, sum as double, a value's sum. */
 void sums_mean(const struct sums *s, int segment, float *out);
+/** Local. out += weight * mean. */
+void sums_add_mean(const struct sums *s, int segment, double weight, float *out);
 void sums_total(const struct sums *s, int segment, double *out);
 double sums_value(const struct sums *s, int segment, int i);
 /** Local. Places of the count of bad addends and of the stop flag in an accumulator. */

@@ -8,6 +8,7 @@
 
 #include "core/lists.h"
 #include "core/timer.h"
+#include "data/augment.h"
 #include "data/dataset.h"
 #include "data/split.h"
 #include "kernel/gather.h"
@@ -33,6 +34,7 @@ struct engine {
     struct gather_shape gather;
     float *scale, *shift;   /* owned, [c] */
     struct worker *worker;  /* owned, [n_thread] */
+    int has_tangents;       /* the workers' units are UNIT_TANGENT, not only UNIT_GRADIENT */
     int n_kept;
     struct unit *kept;      /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
     enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen everywhere else */
@@ -45,6 +47,7 @@ struct worker {
     int thread;
     struct unit unit;
     float *vector; /* owned, [n_param + n_buffer] */
+    uint8_t *copy; /* owned, [lanes] samples: what augmentation makes of them; NULL until engine_augment */
 };
 
 /* Samples in memory to be worked on as units. */
@@ -53,6 +56,7 @@ struct work {
     int64_t n_unit;
     const struct piece *piece; /* [n_unit], or NULL: `unit` samples after another, n in all */
     int64_t n;
+    const struct augment *augment; /* or NULL: samples as they are */
 };
 
 /* One unit's samples: index[0..n) into the rows. */
@@ -76,6 +80,10 @@ void engine_free(struct engine *e);
 /** Local. Make room for `n` kept units with tangents, once; the workers' own units live in them from then on, so a
  *  kept step lasts until the next sweep. @return IAU_OK or IAU_ERR_MEM */
 int engine_keep(struct engine *e, int n);
+/** Local. Give the workers' units arrays for tangents, or room for augmented samples; once is enough.
+ *  @return IAU_OK or IAU_ERR_MEM */
+int engine_tangents(struct engine *e);
+int engine_augment(struct engine *e);
 /** Local. Threads a rank will use, from the OpenMP environment. */
 int engine_threads(void);
 
@@ -85,7 +93,8 @@ void share_free(struct share *s);
 /** The whole share as work. */
 struct work share_work(const struct engine *e, const struct share *s);
 
-/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights; batch norm is frozen. */
+/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights; batch norm is frozen.
+ *  Augmented samples pass through the calling thread's worker. */
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u);
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit, void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);

@@ -19,8 +19,9 @@ int checkpoint_get_doubles(const struct record *r, const char *path, const struc
 int checkpoint_add_buffers(struct record *r, const struct model *m, const char *prefix, const float *w);
 int checkpoint_get_buffers(const struct record *r, const char *path, const struct model *m, const char *prefix,
                            float *w);
-/** This rank's counters and seconds as scalars under PREFIX, for a restart; and back, added to `c`. */
+/** This rank's counters and seconds as scalars under PREFIX, for a restart; and back from the file `path`, added to
+ *  `c`. */
 int checkpoint_add_cost(struct record *r, const char *prefix, const struct cost *c);
-int checkpoint_get_cost(const struct record *r, const char *prefix, struct cost *c);
+int checkpoint_get_cost(const struct record *r, const char *path, const char *prefix, struct cost *c);
 
 #endif

@@ -20,8 +20,8 @@ void history_init(struct history *h, const char *const *name);
 void history_free(struct history *h);
 /** Local. Append a row of n_column values. @return IAU_OK or IAU_ERR_MEM */
 int history_add(struct history *h, const double *row);
-/** Local. Write the columns as PREFIX/<name>, or fill the table from them. */
+/** Local. Write the columns as PREFIX/<name>, or fill the table from those of the file `path`. */
 int history_to_record(const struct history *h, struct record *r, const char *prefix);
-int history_from_record(struct history *h, const struct record *r, const char *prefix);
+int history_from_record(struct history *h, const struct record *r, const char *path, const char *prefix);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "data/augment.h"
+
 enum optimizer_name { OPTIMIZER_ADAM, OPTIMIZER_SGD };
 enum schedule_name { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE };
 enum restriction_norm { RESTRICTION_PER_TENSOR, RESTRICTION_GLOBAL };
@@ -38,6 +40,7 @@ struct train_opts {
     struct optimizer_opts optimizer;
     struct schedule_opts schedule;
     struct restriction_opts restriction;
+    struct augment_opts augment;
 };
 
 #endif

@@ -26,6 +26,7 @@ struct training {
     struct shard_plan plan;
     struct range shards;  /* this rank's */
     struct rows rows;     /* their samples */
+    struct augment augment;
     int32_t *order;       /* owned, [rows.n] */
     struct piece *piece;  /* owned, one per own shard */
     struct share valid;

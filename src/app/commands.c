@@ -2,8 +2,6 @@
 #include "app/commands.h"
 
 #include "core/error.h"
-#include "core/log.h"
-#include "data/import.h"
 
 int command_import(const struct cli *cli, const struct comm *comm)
 {
@@ -14,7 +12,7 @@ int command_import(const struct cli *cli, const struct comm *comm)
                                      .name = cli->name,
                                      .shuffle_seed = cli->has_shuffle ? cli->shuffle : -1,
                                      .force = cli->force};
-    return import_run(&request, comm);
+    return job_import(&request, comm);
 }
 
 /* Run the stages whose kind is in the bit set `kinds`; then, with `evaluate`, evaluate all. */
@@ -24,9 +22,9 @@ static int run_stages(const struct cli *cli, const struct comm *comm, unsigned k
     struct job job;
     struct stage_list stages = {0};
     TRY(job_open(&job, cli, may_import, comm));
-    if (kinds & 1u << STAGE_METHOD || evaluate)
-        TRY(comm_agree(comm, config_check_forget(&job.cfg)));
     TRY(comm_agree(comm, stage_list_init(&stages, &job)));
+    if (evaluate)
+        TRY(evaluate_check_target(&job));
     if (cli->dry_run) {
         TRY(plan_print(&job, &stages, kinds));
         goto out;

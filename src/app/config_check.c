@@ -281,10 +281,11 @@ int config_check_forget(const struct config *cfg)
                     "nothing is to be forgotten: set forget.ratio, forget.ids or forget.classes");
     if (n > 1)
         return FAIL(IAU_ERR_CONFIG,
-                    "forget:%s%s%s are set together; keep one and switch the others "
-                    "off (--forget.ratio=0, --forget.ids=, --forget.classes=[])",
-                    f->ratio > 0 ? " ratio" : "", *f->ids ? " ids" : "",
-                    f->classes.n > 0 ? " classes" : "");
+                    "%s%s%s are set together; keep one and switch the others off "
+                    "(--forget.ratio=0, --forget.ids=, --forget.classes=[])",
+                    f->ratio > 0 ? "forget.ratio and " : "",
+                    *f->ids ? f->classes.n > 0 ? "forget.ids and " : "forget.ids" : "",
+                    f->classes.n > 0 ? "forget.classes" : "");
     return IAU_OK;
 }
 

@@ -99,6 +99,12 @@ static const struct setting general[] = {
      .open = OPEN_LO, .scopes = IN_ALL, .help = "step: what a drop multiplies the rate by."},
     {"train.schedule.floor", SETTING_REAL, AT(train.schedule.floor), "0", SPAN(0, 1),
      .scopes = IN_ALL, .help = "cosine: the last rate as a share of the first."},
+    {"train.augment.crop", SETTING_INT, AT(train.augment.crop), "0", SPAN(0, 1024),
+     .scopes = IN_ALL, .unit = "pixels",
+     .help = "Training on images: shift each sample at random by up to this many pixels either "
+             "way; what enters is black. 0: off; usual for CIFAR: 4."},
+    {"train.augment.flip", SETTING_SWITCH, AT(train.augment.flip), "off", .scopes = IN_ALL,
+     .help = "Training on images: mirror each sample left to right with probability 1/2."},
     {"train.restriction.alpha", SETTING_REAL, AT(train.restriction.alpha), "0", FROM(0),
      .scopes = IN_ALL,
      .help = "Gradient restriction: weight of the gradient's norm in the loss; 0: off."},

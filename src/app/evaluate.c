@@ -35,25 +35,43 @@ static struct entry *twin_of(struct results *r, const struct stage *s)
     return NULL;
 }
 
+/* Read a model file and make sure that it is what the config says. */
+static int load_entry(struct results *r, struct entry *entry, const struct stage *s)
+{
+    int rc = IAU_OK;
+    char *settings = NULL;
+    TRY(model_file_read(&entry->file, r->job, s->path));
+    entry->stage = s;
+    TRY(stage_settings(r->job, s, &settings));
+    rc = stage_compare(s->path, record_text(&entry->file.record, "/", "settings", NULL), settings, IAU_ERR_DATA,
+                       "make it again with `iau run --force`, or set what it was made with");
+    TRY(comm_agree(r->job->comm, rc));
+out:
+    free(settings);
+    return rc;
+}
+
 static int load_all(struct results *r)
 {
     int rc = IAU_OK, n = 0;
     struct job *job = r->job;
+    char missing[256] = "";
     for (int i = 0; i < r->stages->n; i++) {
         const struct stage *s = &r->stages->stage[i];
         int64_t there = job->comm->rank == 0 ? file_exists(s->path) : 0;
         comm_bcast(job->comm, &there, sizeof there, 0);
-        if (!there) {
-            log_line("%s  is not there (%s); left out", s->name, s->path);
-            continue;
-        }
-        TRY(model_file_read(&r->entry[i].file, job, s->path));
-        r->entry[i].stage = s;
-        n++;
+        size_t at = strlen(missing);
+        if (!there)
+            snprintf(missing + at, sizeof missing - at, "%s%s", at ? ", " : "", s->name);
+        else
+            TRY(load_entry(r, &r->entry[i], s));
+        n += there != 0;
     }
     if (n == 0)
-        TRY(comm_agree(job->comm, FAIL(IAU_ERR_IO, "%s has no model files of this config; run `iau train` or `iau run`",
+        TRY(comm_agree(job->comm, FAIL(IAU_ERR_IO, "%s holds no model of this config; `iau train` or `iau run` makes them",
                                        job->cfg.output.dir)));
+    if (missing[0])
+        log_line("not there and left out: %s", missing);
 out:
     return rc;
 }
@@ -138,36 +156,83 @@ out:
     return rc;
 }
 
+/* Rank 0: results are derived, so older ones are replaced; what is no results file is not. */
+static int check_target(const struct job *job, const char *path)
+{
+    struct record r = {0};
+    int rc = file_check_target(path);
+    if (rc != IAU_OK || job->cli->force || !file_exists(path))
+        return rc;
+    rc = record_read(&r, path);
+    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), "iau-results") != 0) || rc == IAU_ERR_FORMAT) {
+        error_clear();
+        rc = FAIL(IAU_ERR_EXISTS, "%s is in the way and no whole results file; move it, or use --force to replace it",
+                  path);
+    }
+    record_free(&r);
+    return rc;
+}
+
+int evaluate_check_target(const struct job *job)
+{
+    int rc = IAU_OK;
+    if (job->comm->rank == 0 && job_has_output(job)) {
+        char *path = job_path(job, "results", ".h5");
+        rc = path ? check_target(job, path) : FAIL(IAU_ERR_MEM, "no memory for a file name");
+        free(path);
+    }
+    return comm_agree(job->comm, rc);
+}
+
 static double total_seconds(const struct entry *entry)
 {
     const struct record_array *a = record_find(&entry->file.record, "/cost/seconds_total");
     return a ? record_value(a, 0) : NAN;
 }
 
+enum { CELL_CHARS = 16 };
+
+/* A number of the table; "-" for one that does not exist, such as an accuracy on no validation samples. */
+static const char *cell(char text[CELL_CHARS], int digits, double x)
+{
+    if (isnan(x))
+        return "-";
+    snprintf(text, CELL_CHARS, "%.*f", digits, x);
+    return text;
+}
+
+static void print_row(struct results *r, const struct entry *entry, int name_chars)
+{
+    static const enum eval_set order[N_EVAL_SET] = {SET_RETAIN, SET_FORGET, SET_VALID, SET_TEST};
+    const struct evaluation *v = &entry->evaluation;
+    struct entry *twin = twin_of(r, entry->stage);
+    char text[N_EVAL_SET + 3][CELL_CHARS];
+    const char *accuracy[N_EVAL_SET];
+    for (int k = 0; k < N_EVAL_SET; k++)
+        accuracy[k] = cell(text[k], 2, v->set[order[k]].n ? 100 * v->set[order[k]].accuracy : NAN);
+    double gap = twin && twin != entry ? evaluation_gap(v, &twin->evaluation) : NAN;
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, entry->stage->name, accuracy[0], accuracy[1], accuracy[2],
+             accuracy[3], cell(text[N_EVAL_SET], 4, v->mia[MIA_CONFIDENCE].auc), cell(text[N_EVAL_SET + 1], 4, gap),
+             cell(text[N_EVAL_SET + 2], 3, total_seconds(entry)));
+}
+
 static void print_table(struct results *r)
 {
+    int name_chars = 12;
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage && (int)strlen(r->entry[i].stage->name) > name_chars)
+            name_chars = (int)strlen(r->entry[i].stage->name);
     log_line("%s", "");
-    log_line("%-16s %8s %8s %8s %8s %10s %9s %9s", "", "retained", "forgot.", "valid.", "test", "attack", "gap to",
-             "");
-    log_line("%-16s %8s %8s %8s %8s %10s %9s %9s", "model", "acc. %", "acc. %", "acc. %", "acc. %", "AUC", "retrain",
-             "seconds");
-    for (int i = 0; i < r->stages->n; i++) {
-        struct entry *entry = &r->entry[i];
-        if (!entry->stage)
-            continue;
-        struct evaluation *v = &entry->evaluation;
-        struct entry *twin = twin_of(r, entry->stage);
-        char gap[16] = "-";
-        if (twin && twin != entry)
-            snprintf(gap, sizeof gap, "%.4f", evaluation_gap(v, &twin->evaluation));
-        log_line("%-16s %8.2f %8.2f %8.2f %8.2f %10.4f %9s %9.3f", entry->stage->name,
-                 100 * v->set[SET_RETAIN].accuracy, 100 * v->set[SET_FORGET].accuracy,
-                 100 * v->set[SET_VALID].accuracy, 100 * v->set[SET_TEST].accuracy, v->mia[MIA_CONFIDENCE].auc, gap,
-                 total_seconds(entry));
-    }
-    log_line("Best is what the retrained model gets. Attack: confidence, forgotten against test samples; 0.5 is a coin.");
-    log_line("Gap: mean of |accuracy| on retained, forgotten, test and |AUC| differences; 0 is best. Seconds: the work");
-    log_line("itself, without reading and writing.");
+    log_line("%-*s %s %8s %8s", name_chars, "", "------------- accuracy in % -------------", "attack", "gap to");
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, "model", "retained", "forgotten", "validat.", "test", "AUC",
+             "retrain", "seconds");
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage)
+            print_row(r, &r->entry[i], name_chars);
+    log_line("%s", "");
+    log_line("Good unlearning gets what the retrained model gets. Attack: telling forgotten from test samples by");
+    log_line("confidence, 0.5 is guessing. Gap: mean difference to the retrained model in accuracy on retained,");
+    log_line("forgotten and test samples and in attack AUC; 0 is best. Seconds: computing, without files.");
 }
 
 int evaluate_stages(struct job *job, const struct stage_list *stages)
@@ -175,7 +240,8 @@ int evaluate_stages(struct job *job, const struct stage_list *stages)
     int rc = IAU_OK;
     char *path = job_path(job, "results", ".h5");
     struct results r = {.job = job, .stages = stages, .entry = mem_alloc(stages->n, sizeof *r.entry)};
-    TRY(comm_agree(job->comm, r.entry && path ? IAU_OK : FAIL(IAU_ERR_MEM, "results")));
+    TRY(comm_agree(job->comm, r.entry && path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for results")));
+    TRY(evaluate_check_target(job));
     TRY(load_all(&r));
     for (int i = 0; i < stages->n; i++)
         if (r.entry[i].stage)

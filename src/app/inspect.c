@@ -100,7 +100,7 @@ static int inspect_dataset(const struct cli *cli)
            (long long)d.n[PART_TRAIN], (long long)d.n[PART_TEST], d.c, d.h, d.w, d.is_u8 ? "uint8" : "float32",
            d.n_class);
     count = calloc((size_t)d.n_class, sizeof *count);
-    TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label) : FAIL(IAU_ERR_MEM, "counts of classes"));
+    TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label) : FAIL(IAU_ERR_MEM, "no memory for counts of classes"));
     for (int64_t i = 0; i < d.n[PART_TRAIN]; i++)
         if (label[i] >= 0 && label[i] < d.n_class)
             count[label[i]]++;

@@ -1,21 +1,36 @@
 /* Opening a job: config, data set, model, sets. */
 #include "app/job.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/cpu.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "data/import.h"
 #include "io/file.h"
 #include "kernel/gemm.h"
 #include "kernel/lanes.h"
 #include "sweep/sweep.h"
 
 enum { CONFIG_LIMIT = 1 << 24 };
+
+int job_import(const struct import_request *request, const struct comm *comm)
+{
+    char *directory = mem_strdup(request->out), *slash = directory ? strrchr(directory, '/') : NULL;
+    int rc = directory ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for a file name");
+    if (slash && slash > directory && comm->rank == 0) {
+        *slash = '\0';
+        rc = file_make_directory(directory);
+    }
+    free(directory);
+    rc = comm_agree(comm, rc);
+    return rc != IAU_OK ? rc : import_run(request, comm);
+}
 
 /* Rank 0 reads the text; all ranks parse the same bytes. */
 static int read_config(struct job *job)
@@ -29,38 +44,44 @@ static int read_config(struct job *job)
     comm_bcast(comm, &n, sizeof n, 0);
     if (comm->rank != 0)
         text = mem_alloc(n + 1, 1);
-    TRY(comm_agree(comm, text ? IAU_OK : FAIL(IAU_ERR_MEM, "%lld bytes of settings", (long long)n)));
+    TRY(comm_agree(comm, text ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for %lld bytes of settings", (long long)n)));
     comm_bcast(comm, text, n, 0);
     rc = config_parse(&job->cfg, job->cli->config, text, job->cli->n_override, job->cli->override);
     if (rc == IAU_OK && !(job->config_all = config_text(&job->cfg, SCOPE_ALL, 0)))
-        rc = FAIL(IAU_ERR_MEM, "the settings as text");
+        rc = FAIL(IAU_ERR_MEM, "no memory for the settings as text");
     TRY(comm_agree(comm, rc));
 out:
     free(text);
     return rc;
 }
 
-static int import_if_missing(struct job *job)
+/* Rank 0: what to do about a dataset file that is not there. */
+static int refuse_missing(const struct job *job)
+{
+    const char *path = job->cfg.data.file;
+    if (job->cli->command != COMMAND_RUN)
+        return FAIL(IAU_ERR_IO, "%s is not there; `iau import` makes it, and so does `iau run` from data.source", path);
+    if (job->cli->dry_run)
+        return FAIL(IAU_ERR_IO, "%s is not there; a dry run does not import it, `iau import` does", path);
+    return FAIL(IAU_ERR_IO, "%s is not there; make it with `iau import`, or set data.source to import it from", path);
+}
+
+/* The dataset file is there, or `iau run` imports it. */
+static int import_if_missing(struct job *job, int may_import)
 {
     const struct data_opts *d = &job->cfg.data;
     int64_t there = job->comm->rank == 0 ? file_exists(d->file) : 0;
     comm_bcast(job->comm, &there, sizeof there, 0);
-    if (there || !d->source_format || !d->source_format[0])
+    if (there) /* or a directory and the like: opening it says so */
         return IAU_OK;
+    if (!may_import || job->cli->dry_run || !d->source_format || !d->source_format[0])
+        return comm_agree(job->comm, job->comm->rank == 0 ? refuse_missing(job) : IAU_OK);
     struct import_request request = {.format = d->source_format,
                                      .n_source = (int)d->source_files.n,
                                      .source = (const char *const *)d->source_files.v,
                                      .out = d->file,
                                      .shuffle_seed = -1};
-    char *directory = mem_strdup(d->file), *slash = directory ? strrchr(directory, '/') : NULL;
-    int rc = directory ? IAU_OK : FAIL(IAU_ERR_MEM, "a file name");
-    if (slash && job->comm->rank == 0) {
-        *slash = '\0';
-        rc = file_make_directory(directory);
-    }
-    free(directory);
-    rc = comm_agree(job->comm, rc);
-    return rc != IAU_OK ? rc : import_run(&request, job->comm);
+    return job_import(&request, job->comm);
 }
 
 static int digest_rows(const struct index_set *s, char hex[DIGEST_CHARS])
@@ -72,9 +93,14 @@ static int open_data(struct job *job)
 {
     int rc = IAU_OK;
     const struct config *cfg = &job->cfg;
+    char digest[17];
     TRY(dataset_open(&job->dataset, cfg->data.file, job->comm));
+    snprintf(digest, sizeof digest, "%.16s", job->dataset.digest); /* nodes may have copies of their own */
+    TRY(comm_agree(job->comm, comm_check_equal(job->comm, strtoull(digest, NULL, 16), "the data file's digest")));
     struct shape in = {job->dataset.c, job->dataset.h, job->dataset.w};
     TRY(comm_agree(job->comm, model_build(&job->model, &cfg->model, in, job->dataset.n_class)));
+    for (int i = 0; i < cfg->n_origin; i++)
+        TRY(comm_agree(job->comm, augment_check(&cfg->origin[i].train.augment, &job->dataset)));
     job->has_request = cfg->forget.ratio > 0 || cfg->forget.classes.n || (cfg->forget.ids && cfg->forget.ids[0]);
     TRY(partition_init(&job->sets, &job->dataset, &cfg->data, job->has_request ? &cfg->forget : NULL, job->comm));
     rc = digest_rows(&job->sets.train, job->train_digest);
@@ -85,21 +111,42 @@ out:
     return rc;
 }
 
+/* Whether outputs can be written to `dir`, which need not be there yet: then its nearest parent counts. */
+static int check_output(const char *dir)
+{
+    struct stat st;
+    int rc = IAU_OK;
+    char *part = mem_strdup(dir), *slash = NULL;
+    if (!part)
+        return FAIL(IAU_ERR_MEM, "no memory for a file name");
+    while (stat(part, &st) != 0 && errno == ENOENT && strcmp(part, ".") != 0 && strcmp(part, "/") != 0) {
+        slash = strrchr(part, '/');
+        if (slash)
+            slash[slash == part] = '\0';
+        else
+            strcpy(part, "."); /* fits: a path has at least one character */
+    }
+    if (stat(part, &st) != 0)
+        rc = FAIL(IAU_ERR_IO, "cannot use output.dir %s: %s", dir, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        rc = FAIL(IAU_ERR_IO, "cannot use output.dir %s: %s is no directory", dir, part);
+    else if (access(part, W_OK | X_OK) != 0)
+        rc = FAIL(IAU_ERR_IO, "cannot use output.dir %s: %s: %s", dir, part, strerror(errno));
+    free(part);
+    return rc;
+}
+
 int job_open(struct job *job, const struct cli *cli, int may_import, const struct comm *comm)
 {
     int rc = IAU_OK;
     *job = (struct job){.comm = comm, .cli = cli};
     TRY(read_config(job));
-    if (may_import && !cli->dry_run)
-        TRY(import_if_missing(job));
+    if (cli->command == COMMAND_UNLEARN || cli->command == COMMAND_EVALUATE || cli->command == COMMAND_RUN)
+        TRY(comm_agree(comm, config_check_forget(&job->cfg)));
+    TRY(comm_agree(comm, comm->rank == 0 ? check_output(job->cfg.output.dir) : IAU_OK));
+    TRY(import_if_missing(job, may_import));
     TRY(open_data(job));
     job_describe_machine(job);
-    if (!cli->dry_run) {
-        rc = comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK;
-        if (rc == IAU_OK && comm->rank == 0)
-            rc = progress_open(&job->progress, job->cfg.output.dir);
-        TRY(comm_agree(comm, rc));
-    }
 out:
     return rc;
 }
@@ -111,6 +158,23 @@ void job_close(struct job *job)
     dataset_close(&job->dataset);
     config_free(&job->cfg);
     free(job->config_all);
+}
+
+int job_has_output(const struct job *job)
+{
+    struct stat st;
+    return stat(job->cfg.output.dir, &st) == 0;
+}
+
+int job_begin_output(struct job *job)
+{
+    int rc = IAU_OK;
+    if (job->comm->rank == 0 && !job->progress.csv) {
+        rc = file_make_directory(job->cfg.output.dir);
+        if (rc == IAU_OK)
+            rc = progress_open(&job->progress, job->cfg.output.dir);
+    }
+    return comm_agree(job->comm, rc);
 }
 
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e)
@@ -146,7 +210,7 @@ void job_describe_machine(struct job *job)
     char host[128];
     comm_host(host, sizeof host);
     int one_host = same_everywhere(comm, host);
-    log_line("iau on %s%s: %d rank%s x %d thread%s, %s, %s, BLAS core %s, vectors of %d", host,
+    log_line("iau on %s%s: %d rank%s x %d thread%s, %s, %s, BLAS core %s, vectors of %d floats", host,
              one_host ? "" : " and others", comm->size, comm->size == 1 ? "" : "s", engine_threads(),
              engine_threads() == 1 ? "" : "s", cpu_name(), comm_library(), gemm_core_name(), IAU_VECTOR_WIDTH);
     int cpu = same_everywhere(comm, cpu_name()), blas = same_everywhere(comm, gemm_core_name());
@@ -155,6 +219,10 @@ void job_describe_machine(struct job *job)
         log_warn("ranks differ in %s: results may differ in their last bits from runs on equal nodes",
                  cpu ? "BLAS core type" : "CPU type");
     if (cpu_isa() == CPU_AVX512 && !gemm_core_is_512())
-        log_warn("the CPU has AVX-512, but the BLAS uses %s kernels, at about half the speed; is OPENBLAS_CORETYPE set?",
-                 gemm_core_name());
+        log_warn("the CPU has AVX-512, but the BLAS uses %s kernels, at about half the speed: %s", gemm_core_name(),
+                 getenv("OPENBLAS_CORETYPE") ? "unset OPENBLAS_CORETYPE" : "another build of OpenBLAS may do better");
+    long n_core = sysconf(_SC_NPROCESSORS_ONLN);
+    if (one_host && engine_threads() > 1 && (long)comm->size * engine_threads() > n_core)
+        log_warn("%d threads on %ld cores wait for each other: set OMP_NUM_THREADS to the cores of a rank",
+                 comm->size * engine_threads(), n_core);
 }

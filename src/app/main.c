@@ -1,4 +1,5 @@
 /* iau: start, run one command, stop, with one exit status on all ranks. */
+#include <signal.h>
 #include <stdio.h>
 
 #include "app/cli.h"
@@ -60,6 +61,7 @@ int main(int argc, char **argv)
     TRY(check_cpu(&comm));
     gemm_start();
     stop_install();
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error with a message */
     TRY(comm_agree(&comm, cli_parse(&cli, argc, argv)));
     log_init(comm.rank, cli.quiet ? LOG_LEVEL_QUIET : cli.verbose ? LOG_LEVEL_VERBOSE : LOG_LEVEL_NORMAL);
     if (cli.help && comm.rank == 0)

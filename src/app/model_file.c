@@ -118,7 +118,7 @@ static int read_file(struct model_file *f, const struct job *job, const char *pa
         TRY(FAIL(IAU_ERR_DATA, "%s was trained on other data than %s: the digests differ", path, job->dataset.path));
     f->w = mem_alloc(model_state_floats(&job->model), sizeof *f->w);
     if (!f->w)
-        TRY(FAIL(IAU_ERR_MEM, "%lld parameters", (long long)job->model.n_param));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld parameters", (long long)job->model.n_param));
     TRY(checkpoint_get_floats(&f->record, path, &job->model, "/params", f->w));
     TRY(checkpoint_get_buffers(&f->record, path, &job->model, "/buffers", f->w));
 out:
@@ -161,7 +161,7 @@ int model_file_gradient_sum(const struct model_file *f, const struct job *job, d
         return IAU_OK;
     double *out = mem_alloc(job->model.n_param, sizeof *out);
     if (!out)
-        return FAIL(IAU_ERR_MEM, "the gradient sum");
+        return FAIL(IAU_ERR_MEM, "no memory for the gradient sum");
     int rc = checkpoint_get_doubles(r, "the origin's file", &job->model, group, out);
     if (rc != IAU_OK) {
         free(out);

@@ -1,5 +1,5 @@
 /* --dry-run: what a command would do, without doing it. */
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "app/commands.h"
@@ -7,7 +7,6 @@
 #include "core/log.h"
 #include "core/timer.h"
 #include "data/shard.h"
-#include "io/file.h"
 
 /* Seconds a sample's gradient takes here: a few units of real samples, timed. */
 static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
@@ -19,7 +18,7 @@ static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
     int64_t n_param = e->model->n_param;
     few.n = few.n < 16 * e->unit * (int64_t)job->comm->size ? few.n : 16 * e->unit * (int64_t)job->comm->size;
     float *w = calloc((size_t)model_state_floats(e->model), sizeof *w);
-    rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread) : FAIL(IAU_ERR_MEM, "parameters");
+    rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread) : FAIL(IAU_ERR_MEM, "no memory for parameters");
     TRY(comm_agree(job->comm, rc));
     model_init_params(e->model, 0, w);
     TRY(share_load(&share, e, &few));
@@ -55,32 +54,57 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
     return (rows + params + units) / 1048576;
 }
 
-/* Gradients of all epochs (an HVP counts as two), or of the steps. */
-static double stage_gradients(const struct job *job, const struct stage *s)
+/* What a stage works on: samples read, and gradients of all epochs (an HVP counts as two) or steps. */
+struct load {
+    double rows, gradients;
+};
+
+static struct load stage_load(const struct job *job, const struct stage *s)
 {
     const struct train_opts *t = stage_train_opts(job, s);
     double n = (double)stage_training_set(job, s)->n;
     if (stage_trains(job, s))
-        return n * (double)t->epochs * (t->restriction.alpha != 0 ? 3 : 1);
+        return (struct load){n + (double)job->sets.valid.n,
+                             n * (double)t->epochs * (t->restriction.alpha != 0 ? 3 : 1)};
     const struct iau_opts *o = &job->cfg.method[s->index].iau;
-    double cached = o->cache == IAU_CACHE_AUTO && t->gradient_sum;
-    return (double)o->steps * (double)job->sets.forget.n +
-           (o->correction ? ((double)o->steps - cached) * (double)job->sets.train.n : 0);
+    double forget = (double)job->sets.forget.n, steps = (double)o->steps;
+    int few = job->sets.forget.n <= job->sets.retain.n;
+    double rest = (double)(few ? job->sets.train.n : job->sets.retain.n);
+    double swept = !o->correction ? 0 : steps - (few && o->cache == IAU_CACHE_AUTO && t->gradient_sum);
+    double valid = o->step == IAU_STEP_CALIBRATED ? (double)job->sets.valid.n : 0;
+    return (struct load){forget + valid + (swept > 0 ? rest : 0), steps * forget + swept * rest};
 }
 
-static int plan_stage(struct job *job, const struct stage *s)
+/* What there is of a stage; a method whose origin is yet to be made is to be made too. */
+static int stage_progress(struct job *job, const struct stage *s, unsigned kinds, enum stage_state *state)
 {
+    int rc = IAU_OK;
+    char *settings = NULL;
+    *state = STAGE_MISSING;
+    if (!stage_trains(job, s) && kinds & 1u << STAGE_ORIGIN && !stage_has_origin(job, s))
+        return IAU_OK;
+    TRY(stage_settings(job, s, &settings));
+    TRY(stage_find(job, s, settings, state));
+out:
+    free(settings);
+    return rc;
+}
+
+static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
+{
+    static const char *const state_name[] = {"to do", "done", "resume"};
     int rc = IAU_OK;
     struct engine e = {0};
     double gradient_s = 0;
-    TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_check_target(s->path) : IAU_OK));
+    enum stage_state state;
+    TRY(stage_progress(job, s, kinds, &state));
     TRY(job_engine(job, stage_train_opts(job, s), &e));
     TRY(time_gradient(job, &e, &gradient_s));
-    int64_t n = stage_training_set(job, s)->n;
-    int64_t rows = (n + job->comm->size - 1) / job->comm->size;
-    double gradients = stage_gradients(job, s);
-    log_line("%-16s %-8s %9lld %9.0f %12.0f %9.0f  %s", s->name, stage_kind_name(s->kind), (long long)rows,
-             rank_mib(job, s, &e, rows), gradients / job->comm->size, gradients * gradient_s, s->path);
+    struct load load = stage_load(job, s);
+    int64_t rows = (int64_t)ceil(load.rows / job->comm->size);
+    log_line("%-16s %-8s %-7s %9lld %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind), state_name[state],
+             (long long)rows, rank_mib(job, s, &e, rows), load.gradients / job->comm->size,
+             load.gradients * gradient_s, s->path);
 out:
     engine_free(&e);
     return rc;
@@ -89,16 +113,22 @@ out:
 int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds)
 {
     int rc = IAU_OK;
-    log_line("data %s: %lld to train on, %lld for validation, %lld to forget, %lld to test", job->dataset.path,
-             (long long)job->sets.train.n, (long long)job->sets.valid.n, (long long)job->sets.forget.n,
-             (long long)job->sets.test.n);
+    log_line("data %s: %lld to train on (of which %lld to forget), %lld for validation, %lld to test",
+             job->dataset.path, (long long)job->sets.train.n, (long long)job->sets.forget.n,
+             (long long)job->sets.valid.n, (long long)job->sets.test.n);
     log_line("model: %lld parameters in %d tensors", (long long)job->model.n_param, job->model.n_tensor);
-    log_line("%-16s %-8s %9s %9s %12s %9s  %s", "stage", "kind", "rows/rank", "MiB/rank", "grads/rank", "seconds",
-             "file");
+    if (kinds)
+        log_line("%-16s %-8s %-7s %9s %9s %13s %9s  %s", "stage", "kind", "state", "rows", "MiB", "gradients", "seconds",
+                 "file");
     for (int i = 0; i < stages->n; i++)
         if (kinds & 1u << stages->stage[i].kind)
-            TRY(plan_stage(job, &stages->stage[i]));
-    log_line("A dry run: nothing was written. Seconds are at most, for all epochs, at the speed measured just now.");
+            TRY(plan_stage(job, &stages->stage[i], kinds));
+    if (job->cli->command == COMMAND_RUN || job->cli->command == COMMAND_EVALUATE)
+        log_line("then the evaluation of the models that are there, into %s/results.h5", job->cfg.output.dir);
+    if (kinds)
+        log_line("Rows, MiB and gradients are those of one rank; seconds are for all epochs, at the speed "
+                 "measured just now.");
+    log_line("A dry run: nothing was written.");
 out:
     return rc;
 }

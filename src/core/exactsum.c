@@ -30,8 +30,9 @@ double exact_scale(int64_t n, int bits)
 
 /* The range check works on bit patterns, where NaN and infinity order above every number; counting
  * in 32-bit lanes keeps the loop at full vector width. */
-static int32_t add_chunk(int64_t *restrict acc, const float *restrict x, int64_t n, float scale,
-                         int32_t limit_pattern)
+static inline __attribute__((always_inline)) int32_t
+add_chunk(int64_t *restrict acc, const float *restrict x, int64_t n, float scale,
+          int32_t limit_pattern, int fresh)
 {
     int32_t n_bad = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -42,20 +43,31 @@ static int32_t add_chunk(int64_t *restrict acc, const float *restrict x, int64_t
         int32_t good = -((u.pattern & INT32_MAX) < limit_pattern); /* all ones or zero */
         u.pattern &= good;
         n_bad += 1 + good;
-        acc[i] += to_fixed(rintf(u.value * scale));
+        acc[i] = (fresh ? 0 : acc[i]) + to_fixed(rintf(u.value * scale));
+    }
+    return n_bad;
+}
+
+static inline __attribute__((always_inline)) int64_t
+add_chunks(int64_t *acc, const float *x, int64_t n, double scale, int bits, int fresh)
+{
+    int32_t limit_pattern = (127 + bits) << 23; /* 2^bits as an IEEE single */
+    int64_t n_bad = 0;
+    for (int64_t i = 0; i < n; i += COUNT_CHUNK) {
+        int64_t count = n - i < COUNT_CHUNK ? n - i : COUNT_CHUNK;
+        n_bad += add_chunk(acc + i, x + i, count, (float)scale, limit_pattern, fresh);
     }
     return n_bad;
 }
 
 int64_t exact_add(int64_t *acc, const float *x, int64_t n, double scale, int bits)
 {
-    int32_t limit_pattern = (127 + bits) << 23; /* 2^bits as an IEEE single */
-    int64_t n_bad = 0;
-    for (int64_t i = 0; i < n; i += COUNT_CHUNK) {
-        int64_t count = n - i < COUNT_CHUNK ? n - i : COUNT_CHUNK;
-        n_bad += add_chunk(acc + i, x + i, count, (float)scale, limit_pattern);
-    }
-    return n_bad;
+    return add_chunks(acc, x, n, scale, bits, 0);
+}
+
+int64_t exact_set(int64_t *acc, const float *x, int64_t n, double scale, int bits)
+{
+    return add_chunks(acc, x, n, scale, bits, 1);
 }
 
 int64_t exact_add_one(int64_t *acc, double x, double scale, int bits)
@@ -78,6 +90,13 @@ void exact_to_float(float *out, const int64_t *acc, int64_t n, double scale, dou
     double inverse = 1.0 / scale;
     for (int64_t i = 0; i < n; i++)
         out[i] = (float)((double)acc[i] * inverse * factor);
+}
+
+void exact_add_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor)
+{
+    double inverse = 1.0 / scale;
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)(out[i] + (double)acc[i] * inverse * factor);
 }
 
 void exact_to_double(double *out, const int64_t *acc, int64_t n, double scale, double factor)

@@ -320,8 +320,8 @@ static char *choose_name(const struct import_request *q, const struct import_for
 static int check_request(const struct import_request *q, const struct import_format **format)
 {
     char known[256] = "";
-    *format = NULL;
-    for (int i = 0; import_formats[i]; i++) {
+    *format = q->reader;
+    for (int i = 0; import_formats[i] && !q->reader; i++) {
         if (!strcmp(import_formats[i]->name, q->format))
             *format = import_formats[i];
         size_t at = strlen(known);

@@ -82,7 +82,7 @@ static int index_set_alloc(struct index_set *s, enum dataset_part part, int64_t 
     *s = (struct index_set){.part = part};
     s->row = mem_alloc(n, sizeof *s->row);
     if (!s->row)
-        return FAIL(IAU_ERR_MEM, "%" PRId64 " row numbers", n);
+        return FAIL(IAU_ERR_MEM, "no memory for %" PRId64 " row numbers", n);
     s->n = n;
     return IAU_OK;
 }
@@ -162,7 +162,7 @@ int split_train_valid(int64_t n, double valid_frac, uint32_t seed, int64_t **ord
                  valid_frac, n));
     perm = mem_alloc(n, sizeof *perm);
     if (!perm)
-        TRY(FAIL(IAU_ERR_MEM, "a permutation of %" PRId64 " rows", n));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for a permutation of %" PRId64 " rows", n));
     split_numpy_permutation(seed, n, perm);
     TRY(index_set_from_rows(valid, PART_TRAIN, perm + n - n_valid, n_valid));
     *n_train = n - n_valid;
@@ -188,7 +188,7 @@ int split_forget_ratio(const int64_t *order, int64_t n_train, double ratio, uint
                  ratio, n_train));
     perm = mem_alloc(n_train, sizeof *perm);
     if (!perm)
-        TRY(FAIL(IAU_ERR_MEM, "a permutation of %" PRId64 " rows", n_train));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for a permutation of %" PRId64 " rows", n_train));
     split_numpy_permutation(seed, n_train, perm);
     for (int64_t i = 0; i < n_forget; i++)
         perm[i] = order[perm[i]];

@@ -76,10 +76,10 @@ static int collect_features(struct evaluation *v, enum eval_set set, const struc
     for (int f = 0; comm->rank == 0 && f < N_MIA_FEATURE; f++) {
         v->score[set][f] = mem_alloc(n, sizeof(float));
         if (!v->score[set][f])
-            rc = FAIL(IAU_ERR_MEM, "scores of %lld samples", (long long)n);
+            rc = FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)n);
     }
     if (comm->rank == 0 && !all)
-        rc = FAIL(IAU_ERR_MEM, "scores of %lld samples", (long long)n);
+        rc = FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)n);
     TRY(comm_agree(comm, rc));
     comm_gather(comm, local, n_local, N_MIA_FEATURE * sizeof *local, all);
     for (int f = 0; comm->rank == 0 && f < N_MIA_FEATURE; f++)
@@ -107,7 +107,8 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     s.work = share_work(e, &share);
     s.p = mem_alloc((int64_t)e->n_thread * e->model->n_class * e->lanes, sizeof *s.p);
     s.feature = want_features ? mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature) : NULL;
-    rc = !s.p || (want_features && !s.feature) ? FAIL(IAU_ERR_MEM, "evaluation of %lld samples", (long long)set->n)
+    rc = !s.p || (want_features && !s.feature) ? FAIL(IAU_ERR_MEM, "no memory to evaluate %lld samples",
+                                                           (long long)set->n)
                                                : sums_init(&sums, 1, (int64_t[]){0}, N_EVAL_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
     sums_begin(&sums, &set->n);
@@ -137,7 +138,7 @@ static int attack(struct evaluation *v)
     int64_t n_forget = v->set[SET_FORGET].n, n_test = v->set[SET_TEST].n;
     float *member = mem_alloc(n_forget, sizeof *member), *other = mem_alloc(n_test, sizeof *other);
     if (!member || !other)
-        TRY(FAIL(IAU_ERR_MEM, "scores of %lld samples", (long long)(n_forget + n_test)));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)(n_forget + n_test)));
     for (int f = 0; f < N_MIA_FEATURE; f++) {
         float sign = (float)mia_feature_sign(f);
         for (int64_t i = 0; i < n_forget; i++)

@@ -82,7 +82,7 @@ static int sort_scores(const float *score, int64_t n, const char *whose, float *
             return FAIL(IAU_ERR_NUMERIC, "score %" PRId64 " of the %s is not a number", i, whose);
     *sorted = mem_alloc(n, sizeof **sorted);
     if (!*sorted)
-        return FAIL(IAU_ERR_MEM, "%" PRId64 " scores", n);
+        return FAIL(IAU_ERR_MEM, "no memory for %" PRId64 " scores", n);
     memcpy(*sorted, score, (size_t)n * sizeof **sorted);
     qsort(*sorted, (size_t)n, sizeof **sorted, compare_descending);
     return IAU_OK;
@@ -155,7 +155,7 @@ static int keep_points(struct mia_result *r, const struct corner *corner, int64_
     r->fpr = mem_alloc(r->n_point, sizeof *r->fpr);
     r->tpr = mem_alloc(r->n_point, sizeof *r->tpr);
     if (!r->fpr || !r->tpr)
-        return FAIL(IAU_ERR_MEM, "%d points of a curve", r->n_point);
+        return FAIL(IAU_ERR_MEM, "no memory for %d points of a curve", r->n_point);
     for (int i = 0; i < r->n_point; i++) {
         int64_t k = i < exact ? i : exact - 1 + (i - exact + 1) * (n - exact) / rest;
         r->fpr[i] = (double)corner[k].fp / (double)r->n_other;
@@ -181,7 +181,7 @@ int mia_attack(struct mia_result *r, const float *member, int64_t n_member, cons
     TRY(sort_scores(other, n_other, "others", &sorted_other));
     corner = mem_alloc(n_member + n_other + 1, sizeof *corner);
     if (!corner)
-        TRY(FAIL(IAU_ERR_MEM, "%" PRId64 " points of a curve", n_member + n_other + 1));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %" PRId64 " points of a curve", n_member + n_other + 1));
     TRY(keep_points(r, corner, walk_scores(r, sorted_member, sorted_other, corner)));
 out:
     free(sorted_member);

@@ -119,6 +119,10 @@ static herr_t image_keep(void *image)
     return 0;
 }
 
+/* The name of every file in memory. H5Fcreate first reads what stands under the name, so it must not
+ * be that of the target: below a device, nothing ever stands. */
+#define NOWHERE "/dev/null/memory"
+
 static void use_memory(hid_t access, struct h5_image *image)
 {
     H5FD_file_image_callbacks_t calls = {image_malloc, image_memcpy, image_realloc, image_catch,
@@ -199,7 +203,8 @@ static int create(struct h5 *f, const char *path, const char *shown, int in_memo
     H5Pset_obj_track_times(creation, 0);
     if (in_memory)
         use_memory(access, f->image);
-    rc = finish_open(f, H5Fcreate(path, H5F_ACC_TRUNC, creation, access), "create it");
+    rc = finish_open(f, H5Fcreate(in_memory ? NOWHERE : path, H5F_ACC_TRUNC, creation, access),
+                     "create it");
     H5Pclose(access);
     H5Pclose(creation);
     return h5_leave(rc);

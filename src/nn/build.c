@@ -89,8 +89,9 @@ static int add_input(struct builder *b, const struct layer_spec *s)
     struct model *m = b->m;
     if (b->line > 0)
         return BAD_LAYER(b, "must be the first line%s", "");
-    if (m->in.h > s->size[0] || m->in.w > s->size[1])
-        return FAIL(IAU_ERR_CONFIG, "%s takes samples up to %dx%d, not %dx%d", b->what, s->size[0], s->size[1],
+    int is_table = m->in.h == 1 && m->in.w == 1;
+    if (m->in.h > s->size[0] || m->in.w > s->size[1] || is_table)
+        return FAIL(IAU_ERR_CONFIG, "%s takes images up to %dx%d, not %dx%d", b->what, s->size[0], s->size[1],
                     m->in.h, m->in.w);
     m->in.h = s->size[0];
     m->in.w = s->size[1];

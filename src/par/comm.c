@@ -74,10 +74,8 @@ static struct worst find_worst(const struct comm *c, int rc)
 int comm_agree(const struct comm *c, int rc)
 {
     struct worst worst = find_worst(c, rc);
-    if (worst.code != IAU_OK) {
-        if (worst.rank == c->rank)
-            error_show(c->rank > 0 ? c->rank : -1); /* files are rank 0's work: no need to say so */
-    }
+    if (worst.code != IAU_OK && worst.rank == c->rank)
+        error_show(c->rank > 0 ? c->rank : -1); /* files are rank 0's work: no need to say so */
     error_clear();
     return worst.code;
 }

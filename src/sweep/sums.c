@@ -20,10 +20,11 @@ int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_valu
     s->length += 8;
     s->acc = mem_alloc(s->length * n_thread, sizeof *s->acc);
     s->first_bad = mem_alloc(n_thread, sizeof *s->first_bad);
-    if (!s->acc || !s->first_bad) {
+    s->touched = mem_alloc((int64_t)n_thread * n_segment, sizeof *s->touched);
+    if (!s->acc || !s->first_bad || !s->touched) {
         double mib = (double)s->length * n_thread * sizeof *s->acc / 1048576;
         sums_free(s);
-        return FAIL(IAU_ERR_MEM, "%.0f MiB for sums", mib);
+        return FAIL(IAU_ERR_MEM, "no memory: %.0f MiB for sums", mib);
     }
     return IAU_OK;
 }
@@ -32,6 +33,7 @@ void sums_free(struct sums *s)
 {
     free(s->acc);
     free(s->first_bad);
+    free(s->touched);
     *s = (struct sums){0};
 }
 
@@ -41,9 +43,25 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
         s->segment[i].n_samples = n_samples[i];
         s->segment[i].scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
     }
-    memset(s->acc, 0, (size_t)(s->length * s->n_thread) * sizeof *s->acc);
-    for (int t = 0; t < s->n_thread; t++)
+    memset(s->touched, 0, (size_t)(s->n_thread * s->n_segment));
+    for (int t = 0; t < s->n_thread; t++) {
+        for (int i = 0; i < s->n_segment; i++) {
+            const struct segment *g = &s->segment[i];
+            memset(s->acc + t * s->length + g->begin + g->n_vector, 0, (size_t)g->n_value * sizeof *s->acc);
+        }
         s->first_bad[t] = INT64_MAX;
+        *sums_bad(s, t) = *sums_stop(s, t) = 0;
+    }
+}
+
+void sums_settle(struct sums *s)
+{
+    for (int t = 0; t < s->n_thread; t++)
+        for (int i = 0; i < s->n_segment; i++) {
+            const struct segment *g = &s->segment[i];
+            if (!s->touched[t * s->n_segment + i])
+                memset(s->acc + t * s->length + g->begin, 0, (size_t)g->n_vector * sizeof *s->acc);
+        }
 }
 
 /* The rare case: which addend was it? */
@@ -61,7 +79,9 @@ void sums_add(struct sums *s, int thread, int segment, const float *vector, cons
     const struct segment *g = &s->segment[segment];
     int64_t *acc = s->acc + thread * s->length + g->begin, bad = 0;
     if (g->n_vector) {
-        bad = exact_add(acc, vector, g->n_vector, g->scale, EXACT_BITS_VALUE);
+        uint8_t *touched = &s->touched[thread * s->n_segment + segment];
+        bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale, EXACT_BITS_VALUE);
+        *touched = 1;
         if (bad) {
             int64_t at = find_bad(vector, g->n_vector);
             s->first_bad[thread] = at < s->first_bad[thread] ? at : s->first_bad[thread];
@@ -80,6 +100,12 @@ void sums_mean(const struct sums *s, int segment, float *out)
 {
     const struct segment *g = &s->segment[segment];
     exact_to_float(out, s->acc + g->begin, g->n_vector, g->scale, 1.0 / (double)g->n_samples);
+}
+
+void sums_add_mean(const struct sums *s, int segment, double weight, float *out)
+{
+    const struct segment *g = &s->segment[segment];
+    exact_add_to_float(out, s->acc + g->begin, g->n_vector, g->scale, weight / (double)g->n_samples);
 }
 
 void sums_total(const struct sums *s, int segment, double *out)

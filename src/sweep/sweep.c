@@ -1,6 +1,7 @@
 /* The engine: threads, gathering of units, shares of index sets, and the reduction. */
 #include "sweep/sweep.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +24,15 @@ static int set_normalisation(struct engine *e, const struct real_list *mean, con
     e->scale = mem_alloc(d->c, sizeof *e->scale);
     e->shift = mem_alloc(d->c, sizeof *e->shift);
     if (!e->scale || !e->shift)
-        return FAIL(IAU_ERR_MEM, "normalisation of %d channels", d->c);
-    int given = mean && mean->n > 0;
-    if (given && (mean->n != d->c || !std || std->n != d->c))
-        return FAIL(IAU_ERR_CONFIG, "data.normalize needs %d values each for mean and std, as %s has channels", d->c,
-                    d->path);
+        return FAIL(IAU_ERR_MEM, "no memory for normalisation of %d channels", d->c);
+    int n_mean = mean ? (int)mean->n : 0, n_std = std ? (int)std->n : 0, given = n_mean || n_std;
+    if (given && (n_mean != d->c || n_std != d->c))
+        return FAIL(IAU_ERR_CONFIG, "data.normalize needs %d value%s each for mean and std, one a channel of %s", d->c,
+                    d->c == 1 ? "" : "s", d->path);
+    for (int c = 0; c < n_std; c++)
+        if (!isfinite(mean->v[c]) || !isfinite(std->v[c]) || std->v[c] <= 0)
+            return FAIL(IAU_ERR_CONFIG, "data.normalize.std of channel %d is %g, its mean %g: no sensible numbers", c,
+                        std->v[c], mean->v[c]);
     for (int c = 0; c < d->c; c++) {
         double m = given ? mean->v[c] : d->is_table ? 0 : d->mean[c];
         double s = given ? std->v[c] : d->is_table ? 1 : d->std[c];
@@ -59,14 +64,14 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
     e->n_thread = engine_threads();
     e->worker = mem_alloc(e->n_thread, sizeof *e->worker);
     if (!e->worker)
-        TRY(FAIL(IAU_ERR_MEM, "workers of %d threads", e->n_thread));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for workers of %d threads", e->n_thread));
     for (int t = 0; t < e->n_thread; t++) {
         struct worker *wk = &e->worker[t];
         wk->thread = t;
         TRY(unit_init(&wk->unit, model, lanes, UNIT_GRADIENT));
         wk->vector = mem_alloc(model_state_floats(model), sizeof *wk->vector);
         if (!wk->vector)
-            TRY(FAIL(IAU_ERR_MEM, "a gradient of %lld parameters", (long long)model->n_param));
+            TRY(FAIL(IAU_ERR_MEM, "no memory for a gradient of %lld parameters", (long long)model->n_param));
     }
 out:
     if (rc != IAU_OK)
@@ -77,9 +82,10 @@ out:
 int engine_keep(struct engine *e, int n)
 {
     int rc = IAU_OK;
+    REQUIRE(!e->kept);
     e->kept = mem_alloc(n, sizeof *e->kept);
     if (!e->kept)
-        return FAIL(IAU_ERR_MEM, "%d units of a step", n);
+        return FAIL(IAU_ERR_MEM, "no memory for %d units of a step", n);
     for (int t = 0; t < e->n_thread && t < n; t++)
         unit_free(&e->worker[t].unit);
     for (e->n_kept = 0; e->n_kept < n; e->n_kept++)
@@ -92,11 +98,45 @@ out:
     return rc;
 }
 
+int engine_tangents(struct engine *e)
+{
+    for (int t = 0; t < e->n_thread && !e->has_tangents; t++) {
+        struct unit wide;
+        if (e->worker[t].unit.node[e->model->n_layer].rda)
+            continue; /* it lives in a kept unit */
+        int rc = unit_init(&wide, e->model, e->lanes, UNIT_TANGENT);
+        if (rc != IAU_OK)
+            return rc;
+        unit_free(&e->worker[t].unit);
+        e->worker[t].unit = wide;
+    }
+    e->has_tangents = 1;
+    return IAU_OK;
+}
+
+static size_t sample_bytes(const struct dataset *d)
+{
+    return (size_t)d->c * d->h * d->w * (d->is_u8 ? 1 : sizeof(float));
+}
+
+int engine_augment(struct engine *e)
+{
+    for (int t = 0; t < e->n_thread; t++) {
+        struct worker *wk = &e->worker[t];
+        if (!wk->copy)
+            wk->copy = mem_alloc(e->lanes, sample_bytes(e->dataset));
+        if (!wk->copy)
+            return FAIL(IAU_ERR_MEM, "no memory for %d augmented samples", e->lanes);
+    }
+    return IAU_OK;
+}
+
 void engine_free(struct engine *e)
 {
     for (int t = 0; e->worker && t < e->n_thread; t++) {
         unit_free(&e->worker[t].unit);
         free(e->worker[t].vector);
+        free(e->worker[t].copy);
     }
     for (int i = 0; i < e->n_kept; i++)
         unit_free(&e->kept[i]);
@@ -129,21 +169,45 @@ struct work share_work(const struct engine *e, const struct share *s)
     return (struct work){.rows = &s->rows, .n_unit = (s->rows.n + e->unit - 1) / e->unit, .n = s->rows.n};
 }
 
+/* Place in the rows of sample k of unit i. */
+static int64_t place_of(const struct engine *e, const struct work *work, int64_t i, int k)
+{
+    return work->piece ? work->piece[i].index[k] : i * e->unit + k;
+}
+
+/* Augmented copies take the place of a unit's samples. */
+static void augment_samples(const struct engine *e, const struct work *work, int64_t i, const struct unit *u,
+                            const uint8_t **sample)
+{
+    const struct dataset *d = e->dataset;
+    uint8_t *copy = e->worker[omp_get_thread_num()].copy;
+    REQUIRE(copy);
+    for (int k = 0; k < u->n; k++) {
+        struct augment_move move = augment_draw(work->augment, work->augment->row[place_of(e, work, i, k)]);
+        augment_copy(&move, d->c, d->h, d->w, d->is_u8, sample[k], copy);
+        sample[k] = copy;
+        copy += sample_bytes(d);
+    }
+    for (int k = u->n; k < u->lanes; k++)
+        sample[k] = sample[0];
+}
+
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u)
 {
     const uint8_t *sample[UNIT_MAX_LANES];
     const struct rows *r = work->rows;
-    const struct piece *piece = work->piece ? &work->piece[i] : NULL;
-    int64_t first = i * e->unit;
+    int64_t left = work->n - i * e->unit;
     u->norm = NORM_FROZEN;
-    u->n = piece ? piece->n : (int)(work->n - first < e->unit ? work->n - first : e->unit);
+    u->n = work->piece ? work->piece[i].n : (int)(left < e->unit ? left : e->unit);
     for (int k = 0; k < u->lanes; k++) {
         int j = k < u->n ? k : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
-        int64_t row = piece ? piece->index[j] : first + j;
+        int64_t row = place_of(e, work, i, j);
         sample[k] = (const uint8_t *)r->x + (size_t)row * r->sample_bytes;
         u->label[k] = r->label[row];
         u->weight[k] = k < u->n;
     }
+    if (work->augment)
+        augment_samples(e, work, i, u, sample);
     if (e->dataset->is_u8)
         gather_u8(&e->gather, sample, u->node[0].a);
     else
@@ -186,6 +250,7 @@ static int report_bad(const struct engine *e, struct sums *s, const char *what)
 int sweep_reduce(struct engine *e, struct sums *s, const char *what)
 {
     double start = timer_now_s();
+    sums_settle(s);
     merge_threads(s);
     comm_sum_i64(e->comm, s->acc, s->length);
     e->cost.payload_bytes += s->length * (int64_t)sizeof *s->acc;

@@ -126,7 +126,7 @@ out:
     return rc;
 }
 
-int checkpoint_get_cost(const struct record *r, const char *prefix, struct cost *c)
+int checkpoint_get_cost(const struct record *r, const char *file, const char *prefix, struct cost *c)
 {
     int64_t *counter[COST_COUNTERS];
     char path[PATH_CHARS];
@@ -135,7 +135,7 @@ int checkpoint_get_cost(const struct record *r, const char *prefix, struct cost 
         snprintf(path, sizeof path, "%s/%s", prefix, counter_name[i]);
         const struct record_array *a = record_find(r, path);
         if (!a)
-            return FAIL(IAU_ERR_FORMAT, "%s is missing", path);
+            return FAIL(IAU_ERR_FORMAT, "%s has no %s", file, path);
         *counter[i] += (int64_t)record_value(a, 0);
     }
     for (int p = 0; p < N_PHASE; p++) {

@@ -28,7 +28,7 @@ int history_add(struct history *h, const double *row)
         int64_t capacity = h->capacity ? 2 * h->capacity : 64;
         double *value = realloc(h->value, (size_t)(capacity * h->n_column) * sizeof *value);
         if (!value)
-            return FAIL(IAU_ERR_MEM, "a history of %lld rows", (long long)capacity);
+            return FAIL(IAU_ERR_MEM, "no memory for a history of %lld rows", (long long)capacity);
         h->value = value;
         h->capacity = capacity;
     }
@@ -42,7 +42,7 @@ int history_to_record(const struct history *h, struct record *r, const char *pre
     char path[128];
     double *column = mem_alloc(h->n_row, sizeof *column);
     if (!column)
-        return FAIL(IAU_ERR_MEM, "a history of %lld rows", (long long)h->n_row);
+        return FAIL(IAU_ERR_MEM, "no memory for a history of %lld rows", (long long)h->n_row);
     for (int c = 0; c < h->n_column; c++) {
         for (int64_t i = 0; i < h->n_row; i++)
             column[i] = h->value[i * h->n_column + c];
@@ -54,7 +54,7 @@ out:
     return rc;
 }
 
-int history_from_record(struct history *h, const struct record *r, const char *prefix)
+int history_from_record(struct history *h, const struct record *r, const char *file, const char *prefix)
 {
     char path[128];
     const struct record_array *column[HISTORY_MAX_COLUMNS] = {NULL};
@@ -62,7 +62,7 @@ int history_from_record(struct history *h, const struct record *r, const char *p
         snprintf(path, sizeof path, "%s/%s", prefix, h->name[c]);
         column[c] = record_find(r, path);
         if (!column[c] || record_count(column[c]) != record_count(column[0]))
-            return FAIL(IAU_ERR_FORMAT, "%s is missing or of the wrong length", path);
+            return FAIL(IAU_ERR_FORMAT, "%s: %s is missing or of the wrong length", file, path);
     }
     double row[HISTORY_MAX_COLUMNS];
     for (int64_t i = 0; i < record_count(column[0]); i++) {

@@ -14,7 +14,7 @@ int optimizer_init(struct optimizer *o, const struct optimizer_opts *opts, int64
         o->v = mem_alloc(n, sizeof *o->v);
     if (!o->m || (opts->name == OPTIMIZER_ADAM && !o->v)) {
         optimizer_free(o);
-        return FAIL(IAU_ERR_MEM, "optimizer state of %lld parameters", (long long)n);
+        return FAIL(IAU_ERR_MEM, "no memory for optimizer state of %lld parameters", (long long)n);
     }
     return IAU_OK;
 }

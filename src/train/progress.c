@@ -13,7 +13,7 @@ int progress_open(struct progress *p, const char *dir)
     size_t size = strlen(dir) + 16;
     char *path = malloc(size);
     if (!path)
-        return FAIL(IAU_ERR_MEM, "a file name");
+        return FAIL(IAU_ERR_MEM, "no memory for a file name");
     snprintf(path, size, "%s/progress.csv", dir);
     int rc = IAU_OK;
     p->csv = fopen(path, "a");

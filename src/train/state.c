@@ -72,6 +72,29 @@ out:
     return rc;
 }
 
+/* The numbers of a restart file that say where to go on must lie in the run that is to go on. */
+static int check_places(const struct train_state *s, const struct training *training)
+{
+    const struct trainer *t = training->trainer;
+    const struct {
+        const char *name;
+        int64_t value, limit;
+    } place[] = {
+        {"/state/epoch", s->epoch, t->opts->epochs}, {"/state/step", s->step, training->plan.n_step},
+        {"/state/best_epoch", s->best_epoch, s->epoch}, {"/state/worse", s->worse, s->epoch},
+        {"/state/n_seen", s->n_seen, training->plan.n}, {"/state/correct", s->correct, s->n_seen},
+        {"/state/optimizer_t", s->optimizer.t, t->opts->epochs * training->plan.n_step},
+    };
+    for (size_t i = 0; i < sizeof place / sizeof *place; i++)
+        if (place[i].value < 0 || place[i].value > place[i].limit)
+            return FAIL(IAU_ERR_FORMAT, "%s: %s is %lld, not in 0 to %lld: it does not belong to this run",
+                        t->restart_path, place[i].name, (long long)place[i].value, (long long)place[i].limit);
+    if (s->history.n_row != s->epoch)
+        return FAIL(IAU_ERR_FORMAT, "%s: /history has %lld rows after %lld epochs", t->restart_path,
+                    (long long)s->history.n_row, (long long)s->epoch);
+    return IAU_OK;
+}
+
 static int state_read(struct train_state *s, const struct training *training)
 {
     const struct trainer *t = training->trainer;
@@ -91,15 +114,16 @@ static int state_read(struct train_state *s, const struct training *training)
     scalars_of(s, list);
     for (int i = 0; i < N_SCALAR; i++) {
         const struct record_array *a = record_find(&r, list[i].path);
-        if (!a || record_count(a) != 1)
+        if (!a || record_count(a) != 1 || a->type != (list[i].i64 ? RECORD_I64 : RECORD_F64))
             TRY(FAIL(IAU_ERR_FORMAT, "%s has no %s: it is no restart file", path, list[i].path));
         if (list[i].i64)
             *list[i].i64 = *(const int64_t *)a->data;
         else
             *list[i].f64 = *(const double *)a->data;
     }
-    TRY(history_from_record(&s->history, &r, "/history"));
-    TRY(checkpoint_get_cost(&r, "/cost", &t->engine->cost));
+    TRY(history_from_record(&s->history, &r, path, "/history"));
+    TRY(check_places(s, training));
+    TRY(checkpoint_get_cost(&r, path, "/cost", &t->engine->cost));
 out:
     record_free(&r);
     return rc;
@@ -118,11 +142,13 @@ static int allocate(struct training *s)
     s->piece = mem_alloc(n_own, sizeof *s->piece);
     s->order = mem_alloc(s->rows.n, sizeof *s->order);
     if (!s->state.w || !s->state.best || !s->g || !s->v || !s->piece || !s->order)
-        TRY(FAIL(IAU_ERR_MEM, "training %lld parameters", (long long)n));
+        TRY(FAIL(IAU_ERR_MEM, "no memory to train %lld parameters", (long long)n));
     TRY(optimizer_init(&s->state.optimizer, &t->opts->optimizer, n));
     TRY(sums_init(&s->sums, 1, &n_state, N_VALUE, e->n_thread));
     if (t->opts->restriction.alpha != 0)
         TRY(engine_keep(e, (int)n_own));
+    if (augment_is_on(&t->opts->augment))
+        TRY(engine_augment(e));
 out:
     return rc;
 }
@@ -153,6 +179,7 @@ static int load_own_rows(struct training *s)
         return IAU_OK;
     int64_t begin = shard_positions(&s->plan, (int)s->shards.begin).begin;
     int64_t end = shard_positions(&s->plan, (int)s->shards.end - 1).end;
+    s->augment.row = set->row + begin;
     return rows_load(&s->rows, s->trainer->engine->dataset, set->part, set->row + begin, end - begin);
 }
 
@@ -168,6 +195,8 @@ int training_init(struct training *s)
         log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name, s->plan.n_shard, e->comm->size,
                  (long long)t->opts->batch, (long long)t->opts->unit);
     history_init(&s->state.history, columns);
+    s->augment = (struct augment){.opts = t->opts->augment, .seed = (uint64_t)t->opts->seed};
+    TRY(comm_agree(e->comm, augment_check(&t->opts->augment, e->dataset)));
     TRY(comm_agree(e->comm, load_own_rows(s)));
     TRY(comm_agree(e->comm, allocate(s)));
     if (t->valid->n)

@@ -23,6 +23,7 @@ static void order_epoch(struct training *s)
 {
     const struct trainer *t = s->trainer;
     int64_t offset = 0;
+    s->augment.epoch = s->state.epoch;
     for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
         struct range r = shard_positions(&s->plan, (int)j);
         int64_t n = r.end - r.begin;
@@ -43,7 +44,8 @@ static struct work step_work(struct training *s, int64_t step)
             s->piece[n_unit++] = (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
         offset += all.end - all.begin;
     }
-    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece};
+    const struct augment *augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL;
+    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece, .augment = augment};
 }
 
 /* g += alpha H v, with v the normalised gradient of the same batch. */
@@ -60,10 +62,7 @@ static int restrict_gradient(struct training *s, const struct work *work, int64_
     if (rc != IAU_OK)
         return rc;
     start = timer_now_s();
-    sums_mean(&s->sums, 0, s->v);
-    float alpha = (float)t->opts->restriction.alpha;
-    for (int64_t i = 0; i < e->model->n_param; i++)
-        s->g[i] += alpha * s->v[i];
+    sums_add_mean(&s->sums, 0, t->opts->restriction.alpha, s->g);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     return IAU_OK;
 }
@@ -218,7 +217,7 @@ static int finish(struct training *s, struct outcome *o)
     s->state.history = (struct history){0};
     if (t->opts->gradient_sum) {
         o->gradient_sum = mem_alloc(t->engine->model->n_param, sizeof *o->gradient_sum);
-        TRY(comm_agree(t->engine->comm, o->gradient_sum ? IAU_OK : FAIL(IAU_ERR_MEM, "the gradient sum")));
+        TRY(comm_agree(t->engine->comm, o->gradient_sum ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the gradient sum")));
         TRY(trainer_gradient_sum(t->engine, o->w, t->train, o->gradient_sum, &o->loss_sum));
     }
 out:
@@ -231,7 +230,6 @@ int trainer_run(struct outcome *o, const struct trainer *t)
     struct training s = {.trainer = t};
     *o = (struct outcome){0};
     TRY(training_init(&s));
-    enough = t->valid->n && t->opts->patience && s.state.worse >= t->opts->patience;
     s.run_start_s = s.saved_s = timer_now_s();
     s.first_step = s.state.epoch * s.plan.n_step + s.state.step;
     while (s.state.epoch < t->opts->epochs && !enough)

@@ -21,7 +21,7 @@ enum { MAX_DOUBLINGS = 24, N_BISECTIONS = 20 };
 /* What the steps work with. Segment 0 of the sums is D, or D_r where that is smaller; segment 1 is D_f. */
 struct stepper {
     const struct iau *u;
-    int n_main_is_all;         /* segment 0 is D */
+    int main_is_all;         /* segment 0 is D */
     struct share main, forget, valid;
     struct sums sums;
     struct optimizer optimizer;
@@ -52,7 +52,7 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     int64_t n = e->model->n_param;
     int rc = IAU_OK;
     double start = timer_now_s();
-    *s = (struct stepper){.u = u, .n_main_is_all = u->sets->forget.n <= u->sets->retain.n};
+    *s = (struct stepper){.u = u, .main_is_all = u->sets->forget.n <= u->sets->retain.n};
     struct optimizer_opts opts = {.name = u->opts->optimizer, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     int64_t lengths[2] = {n, n};
     s->retain_sum = mem_alloc(n, sizeof *s->retain_sum);
@@ -61,16 +61,16 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     s->w = mem_alloc(model_state_floats(e->model), sizeof *s->w);
     s->start = mem_alloc(n, sizeof *s->start);
     if (!s->retain_sum || !s->forget_sum || !s->q || !s->w || !s->start)
-        rc = FAIL(IAU_ERR_MEM, "unlearning %lld parameters", (long long)n);
+        rc = FAIL(IAU_ERR_MEM, "no memory to unlearn %lld parameters", (long long)n);
     if (rc == IAU_OK)
         rc = optimizer_init(&s->optimizer, &opts, n);
     if (rc == IAU_OK)
         rc = sums_init(&s->sums, 2, lengths, N_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
     memcpy(s->w, u->w, (size_t)model_state_floats(e->model) * sizeof *s->w);
-    int cache_serves = u->gradient_sum && s->n_main_is_all && u->opts->steps == 1;
+    int cache_serves = u->gradient_sum && s->main_is_all && u->opts->steps == 1;
     if (u->opts->correction && !cache_serves)
-        TRY(share_load(&s->main, e, s->n_main_is_all ? &u->sets->train : &u->sets->retain));
+        TRY(share_load(&s->main, e, s->main_is_all ? &u->sets->train : &u->sets->retain));
     TRY(share_load(&s->forget, e, &u->sets->forget));
     if (u->opts->step == IAU_STEP_CALIBRATED)
         TRY(share_load(&s->valid, e, &u->sets->valid));
@@ -100,9 +100,9 @@ static int gradient_sums(struct stepper *s, int64_t step, int *have_retain, doub
     const struct iau *u = s->u;
     struct engine *e = u->engine;
     char what[96];
-    int cached = u->gradient_sum && s->n_main_is_all && step == 0;
+    int cached = u->opts->correction && u->gradient_sum && s->main_is_all && step == 0;
     int sweep_main = u->opts->correction && !cached;
-    int64_t n[2] = {s->n_main_is_all ? u->sets->train.n : u->sets->retain.n, u->sets->forget.n};
+    int64_t n[2] = {s->main_is_all ? u->sets->train.n : u->sets->retain.n, u->sets->forget.n};
     struct work main = share_work(e, &s->main), forget = share_work(e, &s->forget);
     snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)step + 1);
     sums_begin(&s->sums, n);
@@ -121,10 +121,10 @@ static int gradient_sums(struct stepper *s, int64_t step, int *have_retain, doub
         sums_total(&s->sums, 0, s->retain_sum);
     else if (cached)
         memcpy(s->retain_sum, u->gradient_sum, (size_t)e->model->n_param * sizeof *s->retain_sum);
-    if (*have_retain && s->n_main_is_all)
+    if (*have_retain && s->main_is_all)
         for (int64_t i = 0; i < e->model->n_param; i++)
             s->retain_sum[i] -= s->forget_sum[i];
-    loss[0] = (loss_main - (s->n_main_is_all ? loss_forget : 0)) / (double)u->sets->retain.n;
+    loss[0] = (loss_main - (s->main_is_all ? loss_forget : 0)) / (double)u->sets->retain.n;
     loss[1] = loss_forget / (double)u->sets->forget.n;
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     return IAU_OK;

@@ -24,7 +24,7 @@ static int id_list_add(struct id_list *l, int64_t id)
         int64_t capacity = l->capacity ? 2 * l->capacity : 1024;
         int64_t *grown = realloc(l->id, (size_t)capacity * sizeof *grown);
         if (!grown)
-            return FAIL(IAU_ERR_MEM, "%lld ids", (long long)capacity);
+            return FAIL(IAU_ERR_MEM, "no memory for %lld ids", (long long)capacity);
         l->id = grown;
         l->capacity = capacity;
     }
@@ -113,7 +113,7 @@ static int id_table(struct id_row **table, const struct dataset *d, enum dataset
     if (*table)
         qsort(*table, (size_t)d->n[part], sizeof **table, compare_id);
     free(id);
-    return *table ? IAU_OK : FAIL(IAU_ERR_MEM, "%lld ids", (long long)d->n[part]);
+    return *table ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for %lld ids", (long long)d->n[part]);
 }
 
 /* Why an id cannot be forgotten. */
@@ -137,7 +137,7 @@ static int rows_of_ids(const struct partition *p, const struct dataset *d, const
     struct id_row *table = NULL;
     char *seen = mem_alloc(d->n[PART_TRAIN], 1);
     if (!seen)
-        TRY(FAIL(IAU_ERR_MEM, "marks of %lld rows", (long long)d->n[PART_TRAIN]));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for marks of %lld rows", (long long)d->n[PART_TRAIN]));
     TRY(id_table(&table, d, PART_TRAIN));
     for (int64_t i = 0; i < l->n; i++) {
         struct id_row key = {l->id[i], 0};
@@ -165,7 +165,7 @@ static int forget_ids(struct partition *p, const struct dataset *d, const char *
     TRY(is_hdf5(path) ? ids_from_hdf5(&l, path) : ids_from_text(&l, path));
     row = mem_alloc(l.n, sizeof *row);
     if (!row)
-        TRY(FAIL(IAU_ERR_MEM, "%lld ids", (long long)l.n));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld ids", (long long)l.n));
     TRY(rows_of_ids(p, d, path, &l, row));
     TRY(index_set_from_rows(&p->forget, PART_TRAIN, row, l.n));
 out:
@@ -180,7 +180,7 @@ static int forget_classes(struct partition *p, const struct dataset *d, const st
     int32_t *label = NULL;
     int64_t n = 0, *row = mem_alloc(p->train.n, sizeof *row);
     if (!row)
-        TRY(FAIL(IAU_ERR_MEM, "%lld rows", (long long)p->train.n));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld rows", (long long)p->train.n));
     for (int64_t c = 0; c < classes->n; c++)
         if (classes->v[c] < 0 || classes->v[c] >= d->n_class)
             TRY(FAIL(IAU_ERR_DATA, "forget.classes: %s has classes 0 to %d, not %lld", d->path, d->n_class - 1,
@@ -204,22 +204,24 @@ static int build(struct partition *p, const struct dataset *d, const struct data
 {
     int rc = IAU_OK;
     int64_t *order = NULL, n_train = 0;
+    int by_ids = forget && forget->ids && forget->ids[0];
+    const char *source = by_ids ? forget->ids : "the request";
     TRY(split_train_valid(d->n[PART_TRAIN], data->valid, (uint32_t)data->seed, &order, &n_train, &p->valid));
     if (n_train == 0)
         TRY(FAIL(IAU_ERR_DATA, "data.valid = %g leaves none of %lld samples for training", data->valid,
                  (long long)d->n[PART_TRAIN]));
     TRY(index_set_from_rows(&p->train, PART_TRAIN, order, n_train));
     TRY(index_set_all(&p->test, PART_TEST, d->n[PART_TEST]));
-    if (forget && forget->ids && forget->ids[0])
+    if (by_ids)
         TRY(forget_ids(p, d, forget->ids));
     else if (forget && forget->classes.n)
         TRY(forget_classes(p, d, &forget->classes));
     else if (forget)
         TRY(split_forget_ratio(order, n_train, forget->ratio, (uint32_t)forget->seed, &p->forget));
     if (forget && p->forget.n == 0)
-        TRY(FAIL(IAU_ERR_DATA, "the request names no training sample"));
+        TRY(FAIL(IAU_ERR_DATA, "%s names no training sample", source));
     if (p->forget.n == n_train)
-        TRY(FAIL(IAU_ERR_DATA, "the request names all %lld training samples; nothing would be left",
+        TRY(FAIL(IAU_ERR_DATA, "%s names all %lld training samples; nothing would be left", source,
                  (long long)n_train));
     TRY(index_set_minus(&p->retain, &p->train, &p->forget));
 out:

@@ -12,7 +12,6 @@
 #include "core/memory.h"
 #include "core/rng.h"
 #include "data/import.h"
-#include "io/file.h"
 #include "kernel/gemm.h"
 #include "unlearn/iau.h"
 
@@ -43,88 +42,49 @@ struct bench {
     double value[MAX_REPEATS]; /* a repeat each */
 };
 
-static void put_be32(uint8_t *p, uint32_t x)
+/* A reader of random samples, so that the data come in through the same door as real ones. */
+static int random_open(struct import_reader *r, int n_source, const char *const *source, const char *name)
 {
-    for (int i = 0; i < 4; i++)
-        p[i] = (uint8_t)(x >> (24 - 8 * i));
+    const struct row *row = (const struct row *)source[0];
+    (void)n_source, (void)name;
+    *r = (struct import_reader){.n = {row->n, 100}, .ndim = 3, .dims = {3, 32, 32}, .is_u8 = 1, .n_class = 10};
+    if (row->is_mlp)
+        *r = (struct import_reader){.n = {row->n, 100}, .ndim = 1, .dims = {600}, .n_class = 100};
+    r->source = mem_strdup("random numbers");
+    return r->source ? IAU_OK : FAIL(IAU_ERR_MEM, "a name");
 }
 
-/* An IDX file of random bytes below `limit`. */
-static int write_idx(const char *path, int n_dim, const uint32_t *dims, uint32_t limit)
+static int random_next(struct import_reader *r, enum dataset_part part, int64_t n, void *x, int32_t *label)
 {
-    size_t head = 4 + 4 * (size_t)n_dim, n = 1;
-    for (int i = 0; i < n_dim; i++)
-        n *= dims[i];
-    uint8_t *p = malloc(head + n);
-    if (!p)
-        return FAIL(IAU_ERR_MEM, "%zu random bytes", n);
-    put_be32(p, 0x800u + (uint32_t)n_dim);
-    for (int i = 0; i < n_dim; i++)
-        put_be32(p + 4 + 4 * i, dims[i]);
-    struct rng r = {1, RNG_SHUFFLE, limit};
-    for (size_t i = 0; i < n; i++) {
-        uint32_t words[4];
-        if (i % 4 == 0)
-            rng_words(&r, i / 4, words);
-        p[head + i] = (uint8_t)(words[i % 4] % limit);
+    struct rng rng = {1, RNG_SHUFFLE, (uint64_t)part};
+    int64_t each = r->ndim == 3 ? 3072 : 600;
+    for (int64_t i = 0; i < n * each; i++) {
+        float u = rng_uniform(&rng, (uint64_t)i);
+        if (r->is_u8)
+            ((uint8_t *)x)[i] = (uint8_t)(256 * u);
+        else
+            ((float *)x)[i] = 2 * u - 1;
     }
-    int rc = file_write_atomic(path, p, head + n);
-    free(p);
-    return rc;
+    for (int64_t i = 0; i < n; i++)
+        label[i] = (int32_t)((float)r->n_class * rng_uniform(&rng, (uint64_t)(n * each + i)));
+    return IAU_OK;
 }
 
-/* A CIFAR-10 binary file of random pixels. */
-static int write_cifar(const char *path, int64_t n)
+static void random_close(struct import_reader *r)
 {
-    enum { RECORD = 3073 };
-    uint8_t *p = malloc((size_t)n * RECORD);
-    if (!p)
-        return FAIL(IAU_ERR_MEM, "%lld random samples", (long long)n);
-    struct rng r = {1, RNG_SHUFFLE, 0};
-    for (int64_t i = 0; i < n * RECORD; i++) {
-        uint32_t words[4];
-        if (i % 4 == 0)
-            rng_words(&r, (uint64_t)i / 4, words);
-        p[i] = (uint8_t)(i % RECORD == 0 ? words[i % 4] % 10 : words[i % 4]);
-    }
-    int rc = file_write_atomic(path, p, (size_t)n * RECORD);
-    free(p);
-    return rc;
+    (void)r;
 }
 
-static int write_sources(const struct row *row, char path[4][512], const char *dir, int *n_source)
-{
-    int rc = IAU_OK;
-    uint32_t n = (uint32_t)row->n;
-    for (int i = 0; i < 4; i++)
-        snprintf(path[i], 512, "%s/source%d", dir, i);
-    *n_source = row->is_mlp ? 4 : 2;
-    if (row->is_mlp) {
-        TRY(write_idx(path[0], 3, (uint32_t[]){n, 24, 25}, 256));
-        TRY(write_idx(path[1], 1, (uint32_t[]){n}, 100));
-        TRY(write_idx(path[2], 3, (uint32_t[]){100, 24, 25}, 256));
-        TRY(write_idx(path[3], 1, (uint32_t[]){100}, 100));
-    } else {
-        TRY(write_cifar(path[0], row->n));
-        TRY(write_cifar(path[1], 100));
-    }
-out:
-    return rc;
-}
+static const struct import_format random_format = {"random", "nothing", "random", random_open, random_next, random_close};
 
 static int make_data(struct bench *b, const struct row *row, const char *dir)
 {
-    int rc = IAU_OK, n_source = row->is_mlp ? 4 : 2;
-    char path[4][512], out[512];
+    int rc = IAU_OK;
+    char out[512];
     snprintf(out, sizeof out, "%s/random.h5", dir);
-    TRY(comm_agree(&b->comm, b->comm.rank == 0 ? write_sources(row, path, dir, &n_source) : IAU_OK));
-    const char *source[4] = {path[0], path[1], path[2], path[3]};
-    struct import_request request = {.format = row->is_mlp ? "idx" : "cifar10",
-                                     .n_source = n_source,
-                                     .source = source,
-                                     .out = out,
-                                     .shuffle_seed = -1,
-                                     .force = 1};
+    const char *source[1] = {(const char *)row};
+    struct import_request request = {
+        .reader = &random_format, .n_source = 1, .source = source, .out = out, .shuffle_seed = -1, .force = 1};
     TRY(import_run(&request, &b->comm));
     TRY(dataset_open(&b->dataset, out, &b->comm));
 out:
@@ -135,7 +95,7 @@ static int setup(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
     int64_t hidden[] = {256, 128};
-    struct model_opts model = {row->is_mlp ? MODEL_MLP : MODEL_LENET5, {2, hidden}, ACTIVATION_TANH};
+    struct model_opts model = {.name = row->is_mlp ? MODEL_MLP : MODEL_LENET5, .hidden = {2, hidden}};
     struct data_opts data = {.valid = 0};
     struct forget_opts forget = {.ratio = (double)N_FORGET / (double)row->n, .ids = NULL};
     TRY(make_data(b, row, dir));

@@ -1,0 +1,142 @@
+/* Conjugate gradients. The vectors are float, as the products are: what the recurrence loses is of
+ * the size of what a product in float loses. */
+#include "unlearn/cg.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "kernel/vector.h"
+
+static const char *const columns[] = {"iteration", "residual",  "curvature",
+                                      "length",    "seconds_s", NULL};
+
+struct cg {
+    struct product *a;
+    const struct cg_opts *opts;
+    int64_t n;
+    float *x;          /* borrowed */
+    float *r, *p, *q;  /* owned: residual, direction, (A + lambda I) p */
+    double b_norm, rr; /* ||b||, r.r */
+    struct cg_report *report;
+    int history_rc; /* of this rank, agreed on at the end: an iteration communicates its product
+                       only */
+};
+
+const char *cg_stop_name(enum cg_stop stop)
+{
+    static const char *const name[] = {"residual", "negative curvature", "iteration limit"};
+    return name[stop];
+}
+
+static int cg_init(struct cg *s, const float *b)
+{
+    size_t bytes = (size_t)s->n * sizeof *b;
+    s->r = mem_alloc(s->n, sizeof *s->r);
+    s->p = mem_alloc(s->n, sizeof *s->p);
+    s->q = mem_alloc(s->n, sizeof *s->q);
+    if (!s->r || !s->p || !s->q)
+        return FAIL(IAU_ERR_MEM, "no memory for conjugate gradients on %lld parameters",
+                    (long long)s->n);
+    memset(s->x, 0, bytes);
+    memcpy(s->r, b, bytes);
+    memcpy(s->p, b, bytes);
+    s->rr = vector_dot(b, b, s->n);
+    s->b_norm = sqrt(s->rr);
+    return isfinite(s->rr)
+               ? IAU_OK
+               : FAIL(IAU_ERR_NUMERIC, "%s: the right-hand side is not finite", s->a->what);
+}
+
+static void cg_free(struct cg *s)
+{
+    free(s->r);
+    free(s->p);
+    free(s->q);
+}
+
+/* Whether there is nothing more to do, and why. */
+static int finished(struct cg *s)
+{
+    struct cg_report *report = s->report;
+    double norm = sqrt(s->rr);
+    report->residual = s->b_norm > 0 ? norm / s->b_norm : 0;
+    report->stop = norm <= s->opts->tolerance * s->b_norm ? CG_CONVERGED : CG_LIMIT;
+    return report->stop == CG_CONVERGED || report->iterations >= s->opts->max_iterations;
+}
+
+/* x, r and p move on by `length` along p. */
+static void advance(struct cg *s, double length)
+{
+    for (int64_t i = 0; i < s->n; i++) {
+        s->x[i] = (float)(s->x[i] + length * s->p[i]);
+        s->r[i] = (float)(s->r[i] - length * s->q[i]);
+    }
+    double rr = vector_dot(s->r, s->r, s->n), beta = rr / s->rr;
+    for (int64_t i = 0; i < s->n; i++)
+        s->p[i] = (float)(s->r[i] + beta * s->p[i]);
+    s->rr = rr;
+}
+
+/* One product and what follows from it. *down: the curvature allows no step. */
+static int iterate(struct cg *s, int *down)
+{
+    struct cg_report *report = s->report;
+    struct engine *e = s->a->engine;
+    double begin = timer_now_s();
+    int rc = product_apply(s->a, s->p, s->q);
+    if (rc != IAU_OK)
+        return rc;
+    double start = timer_now_s();
+    for (int64_t i = 0; i < s->n; i++)
+        s->q[i] = (float)(s->q[i] + s->opts->damping * s->p[i]);
+    double pq = vector_dot(s->p, s->q, s->n), length = s->rr / pq;
+    report->curvature = pq / vector_dot(s->p, s->p, s->n);
+    *down = pq <= 0;
+    if (*down)
+        length = 0;
+    else
+        advance(s, length);
+    if (!isfinite(s->rr) || !isfinite(report->curvature))
+        return comm_agree(e->comm,
+                          FAIL(IAU_ERR_NUMERIC,
+                               "%s: conjugate gradients lead out of range; more damping may help",
+                               s->a->what));
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    report->iterations++;
+    double row[] = {(double)report->iterations, sqrt(s->rr) / s->b_norm, report->curvature, length,
+                    timer_now_s() - begin};
+    if (s->history_rc == IAU_OK)
+        s->history_rc = history_add(&report->history, row);
+    return IAU_OK;
+}
+
+int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, float *x,
+             struct cg_report *r)
+{
+    const struct engine *e = a->engine;
+    int rc = IAU_OK, down = 0;
+    struct cg s = {.a = a, .opts = opts, .n = e->model->n_param, .x = x, .report = r};
+    *r = (struct cg_report){.curvature = NAN};
+    history_init(&r->history, columns);
+    TRY(comm_agree(e->comm, cg_init(&s, b)));
+    while (!finished(&s) && !down)
+        TRY(iterate(&s, &down));
+    if (down)
+        r->stop = CG_CURVATURE;
+    TRY(comm_agree(e->comm, s.history_rc));
+    TRY(comm_agree(e->comm, comm_check_equal(e->comm, sweep_checksum(x, s.n), a->what)));
+out:
+    cg_free(&s);
+    if (rc != IAU_OK)
+        cg_report_free(r);
+    return rc;
+}
+
+void cg_report_free(struct cg_report *r)
+{
+    history_free(&r->history);
+    *r = (struct cg_report){0};
+}

@@ -1,0 +1,96 @@
+#!/bin/bash
+# The same bytes for 1, 2, 3 and 7 ranks with 1 and 2 threads, odd batch and set sizes, with and without the cache:
+# digests of every model and of all metrics.
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+
+make_data small 683 211
+"$IAU" -q import idx small --out data.h5 || exit 1
+
+cat >lenet5.yaml <<'END'
+data: {file: data.h5, valid: 0.2}
+model: {name: lenet5}
+train: {epochs: 2, batch: 64}
+forget: {ratio: 0.05}
+origins: {origin: {}, origin_gr: {train.restriction.alpha: 0.005}}
+methods:
+  - {name: iau, method: iau, origin: origin_gr}
+  - {name: iau_swept, method: iau, origin: origin_gr, cache: off}
+  - {name: ia, method: iau, origin: origin, correction: off}
+  - {name: three, method: iau, origin: origin, optimizer: sgd, lr: 1e-5, scale: sum, steps: 3}
+output: {dir: out}
+END
+cat >mlp.yaml <<'END'
+data: {file: data.h5, valid: 0.2}
+model: {name: mlp, hidden: [33, 17]}
+train:
+  {epochs: 2, batch: 128, unit: 64, restriction: {alpha: 0.01, norm: global},
+   optimizer: {name: sgd, lr: 0.05, momentum: 0.9, weight_decay: 1e-4}}
+forget: {ratio: 0.05}
+origins: {origin: {}}
+methods:
+  - {name: iau, method: iau}
+  - {name: iau_swept, method: iau, cache: off}
+  - {name: calibrated, method: iau, optimizer: sgd, lr: 0.03, step: calibrated}
+output: {dir: out}
+END
+
+# same NAME CONFIG "RANKSxTHREADS ..." [OVERRIDES]: every launch gives the digests of the first.
+same() {
+    local name=$1 config=$2 shape ranks threads wanted=
+    local shapes=$3
+    shift 3
+    for shape in $shapes; do
+        ranks=${shape%x*} threads=${shape#*x}
+        rm -rf out
+        OMP_NUM_THREADS=$threads launch "$ranks" "$IAU" -q run "$config" "$@" >said 2>&1
+        verdict "$name: $ranks ranks, $threads threads: runs" $? || continue
+        digests out >found
+        if [ -z "$wanted" ]; then
+            wanted=$(cat found)
+            [ "$(wc -l <found)" -ge 4 ]
+            verdict "$name: digests are there" $? found
+        else
+            diff <(echo "$wanted") found >difference
+            verdict "$name: $ranks ranks, $threads threads: same bytes" $? difference
+        fi
+    done
+}
+
+# With a batch of 64 and units of 16, three of 7 ranks have no share of a step.
+same lenet5 lenet5.yaml "1x1 1x2 2x1 2x2 3x1 3x2 7x1 7x2"
+digest_of() {
+    sed -n "s|^  /methods/$1/model_digest = ||p" found
+}
+[ -n "$(digest_of iau)" ] && [ "$(digest_of iau)" = "$(digest_of iau_swept)" ]
+verdict "lenet5: with and without the cache: same bytes" $? found
+[ "$(digest_of iau)" != "$(digest_of origin_gr)" ] && [ "$(digest_of origin)" != "$(digest_of retrain)" ]
+verdict "lenet5: models differ where they must" $? found
+gradients() {
+    "$IAU" inspect "out/$1.h5" | awk '$1 == "/cost/gradients" { print $3 }'
+}
+[ "$(gradients iau)" = 27 ] && [ "$(gradients iau_swept)" = 574 ]
+verdict "lenet5: the cache saves the sweep over the training set: $(gradients iau), $(gradients iau_swept)" $?
+
+same mlp mlp.yaml "1x1 1x2 2x1 2x2 3x1 3x2 7x1 7x2"
+[ "$(digest_of iau)" = "$(digest_of iau_swept)" ]
+verdict "mlp: with and without the cache: same bytes" $? found
+
+same "lenet5, batch 50" lenet5.yaml "1x1 3x2 7x1" --train.batch=50
+same "mlp, batch 1000 of 100 samples" mlp.yaml "1x1 3x1" --train.batch=1000 --data.valid=0.853
+same "lenet5, one sample forgotten" lenet5.yaml "1x1 7x1" --forget.ratio=0.0019 --train.epochs=1
+same "lenet5, all but one forgotten" lenet5.yaml "1x1 3x1" --forget.ratio=0.999 --train.epochs=1
+same "lenet5, no validation" lenet5.yaml "1x1 2x1" --data.valid=0 --train.patience=0 --train.epochs=1
+
+# A request whose samples lie on one rank only: the first rows that are not held out for validation.
+: >ids
+for id in 0 1 2 3 4 5 6 7; do
+    echo "$id" >one
+    "$IAU" -q unlearn lenet5.yaml --forget.ratio=0 --forget.ids=one >said 2>&1
+    grep -q 'held out for validation' said || cat one >>ids
+done
+[ -s ids ]
+verdict "some ids train" $?
+same "lenet5, forgotten samples on one rank" lenet5.yaml "1x1 3x1" --forget.ratio=0 --forget.ids=ids --train.epochs=1
+
+finish bytes

@@ -1,0 +1,145 @@
+#!/bin/bash
+# Stopped and killed runs go on where they were, on any number of ranks, and end with the same bytes; outputs that are
+# there are kept, and never replaced unless --force says so.
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+
+make_data small 683 211
+"$IAU" -q import idx small --out data.h5 || exit 1
+cat >stop.yaml <<'END'
+data: {file: data.h5, valid: 0.2}
+model: {name: lenet5}
+train: {epochs: 120, batch: 64, patience: 0, restriction: {alpha: 0.005}}
+forget: {ratio: 0.05}
+origins: {origin: {}}
+methods: [{name: iau, method: iau}]
+output: {dir: out}
+END
+
+digest() {
+    "$IAU" inspect --digest "$1"
+}
+# wait_for COMMAND...: until it succeeds; a minute at most.
+wait_for() {
+    local tries=600
+    until "$@" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+has_epochs() {
+    [ "$(grep -c '^origin,epoch' "$1/progress.csv")" -ge "$2" ]
+}
+# ended NAME PID STATUS: that process ends with that status.
+ended() {
+    wait "$2"
+    local got=$?
+    [ "$got" -eq "$3" ]
+    verdict "$1: exit status $3, got $got" $?
+}
+# One of the processes that a launcher has started.
+child_of() {
+    grep -lE "^PPid:[[:space:]]+$1\$" /proc/[0-9]*/status 2>/dev/null | tail -n 1 | tr -dc 0-9
+}
+train=("$IAU" train stop.yaml)
+
+launch 2 "${train[@]}" --output.dir=whole >said 2>&1
+verdict "training without a stop" $?
+wanted=$(digest whole/origin.h5)
+
+# --- SIGUSR1 to the launcher, then to one rank, then SIGTERM without a launcher; three rank counts in turn.
+# A process in the background of a script has SIGINT ignored, not SIGUSR1; `exec` keeps its process id.
+(exec "${mpirun[@]}" -n 2 "${train[@]}" >first 2>&1) &
+pid=$!
+wait_for has_epochs out 3
+kill -USR1 "$pid"
+ended "SIGUSR1 to mpirun" "$pid" 75
+grep -qE '^origin  stopped at epoch [0-9]+ step [0-9]+; the same command goes on from out/origin.restart.h5' first
+verdict "it says where it stopped" $? first
+[ -f out/origin.restart.h5 ] && [ ! -e out/origin.h5 ]
+verdict "a restart file, and no model" $?
+works 'out/origin.restart.h5: restart file' "$IAU" inspect out/origin.restart.h5
+
+fails 1 'out/origin.restart.h5 was made with other settings: train.optimizer.lr \(0.001 there, 0.01 here\)' \
+    "${train[@]}" --train.optimizer.lr=0.01
+works 'origin +origin +resume' "${train[@]}" --dry-run
+
+(exec "${mpirun[@]}" -n 3 "${train[@]}" >second 2>&1) &
+pid=$!
+rows=$(($(grep -c '^origin,epoch' out/progress.csv) + 3))
+wait_for has_epochs out "$rows"
+kill -USR1 "$(child_of "$pid")"
+ended "SIGUSR1 to one rank" "$pid" 75
+grep -qE '^origin  goes on at epoch ([2-9]|[1-9][0-9]+) ' second
+verdict "it says where it goes on" $? second
+
+(exec "${train[@]}" >third 2>&1) &
+pid=$!
+rows=$(($(grep -c '^origin,epoch' out/progress.csv) + 3))
+wait_for has_epochs out "$rows"
+kill -TERM "$pid"
+ended "SIGTERM without a launcher" "$pid" 75
+
+launch 3 "${train[@]}" >said 2>&1
+verdict "the rest" $?
+[ "$(digest out/origin.h5)" = "$wanted" ]
+verdict "stopped three times on 2, 3 and 1 ranks, ended on 3: same bytes" $?
+[ ! -e out/origin.restart.h5 ]
+verdict "the restart file is gone" $?
+[ "$(grep -c '^origin,epoch' out/progress.csv)" -eq 120 ]
+verdict "progress.csv has a row an epoch" $? out/progress.csv
+
+# --- SIGKILL at any moment: the last restart file counts, and files are whole.
+for round in 1 2; do
+    (exec "${train[@]}" --output.dir=killed --output.checkpoint_s=0.02 >killed.log 2>&1) &
+    pid=$!
+    rows=$(($(grep -c '^origin,epoch' killed/progress.csv 2>/dev/null) + 5))
+    wait_for has_epochs killed "$rows"
+    sleep "0.0$((RANDOM % 100))"
+    kill -KILL "$pid"
+    wait "$pid" 2>/dev/null
+    [ -f killed/origin.restart.h5 ] && [ ! -e killed/origin.h5 ] && digest killed/origin.restart.h5 >/dev/null
+    verdict "killed, round $round: a whole restart file" $? killed.log
+done
+launch 2 "${train[@]}" --output.dir=killed >said 2>&1
+verdict "after the kills" $?
+grep -q 'goes on at' said
+verdict "it goes on after a kill" $?
+[ "$(digest killed/origin.h5)" = "$wanted" ]
+verdict "killed twice, ended on 2 ranks: same bytes" $?
+
+# A rank that dies takes the job with it, and the next start goes on.
+(exec "${mpirun[@]}" -n 2 "${train[@]}" --output.dir=lost --output.checkpoint_s=0.02 >lost.log 2>&1) &
+pid=$!
+wait_for has_epochs lost 4
+kill -KILL "$(child_of "$pid")"
+! wait "$pid" && [ -f lost/origin.restart.h5 ]
+verdict "a killed rank ends the job, with a restart file" $? lost.log
+launch 1 "${train[@]}" --output.dir=lost >said 2>&1 && [ "$(digest lost/origin.h5)" = "$wanted" ]
+verdict "a lost rank, ended on 1 rank: same bytes" $?
+
+# --- The same command again, and others.
+cp out/origin.h5 before.h5
+works '^origin  already done: out/origin.h5$' "${train[@]}"
+works '^origin  already done' "${train[@]}" --output.checkpoint_s=5 --evaluate.samples=on
+fails 1 'out/origin.h5 was made with other settings: train.seed \(42 there, 43 here\), train.batch \(64 there, 32 here\); use --force' \
+    "${train[@]}" --train.seed=43 --train.batch=32
+fails 1 'out/origin.h5 was made with other settings: train.seed' launch 2 "${train[@]}" --train.seed=43 --dry-run
+cmp -s before.h5 out/origin.h5
+verdict "a refused run changes nothing" $?
+works '^origin  written to out/origin.h5$' "${train[@]}" --train.seed=43 --train.epochs=1 --force
+[ "$(digest out/origin.h5)" != "$wanted" ]
+verdict "--force replaces" $?
+
+cp before.h5 out/origin.h5
+works '^iau  written to' "$IAU" unlearn stop.yaml
+works '^iau  already done' "$IAU" unlearn stop.yaml
+fails 1 'out/iau.h5 was made with other settings: method.lr \(0.001 there, 0.01 here\)' \
+    "$IAU" unlearn stop.yaml --methods.iau.lr=0.01
+rm out/origin.h5
+works '^iau  already done' "$IAU" unlearn stop.yaml
+rm out/iau.h5
+fails 1 'out/origin.h5 is not there, the origin of method iau; make it with .iau train. or .iau run.' "$IAU" unlearn stop.yaml
+
+finish stop
