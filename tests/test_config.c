@@ -499,6 +499,39 @@ static void short_memory_is_an_error_everywhere(void)
     CU_ASSERT(k > 20 && k < 1000);
 }
 
+static void models_of_ones_own_are_lists(void)
+{
+    struct config cfg;
+    accept(&cfg, DATA "model:\n  layers:\n    - conv 4 3 pad=1\n    - batchnorm\n    - dense classes\n");
+    CU_ASSERT_EQUAL(cfg.model.name, MODEL_LAYERS);
+    CU_ASSERT_EQUAL(cfg.model.layers.n, 3);
+    CU_ASSERT_EQUAL(cfg.train.unit, 64);
+    char *text = config_text(&cfg, SCOPE_ORIGIN, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "model.layers = [\"conv 4 3 pad=1\", batchnorm, \"dense classes\"]"));
+    free(text);
+    config_free(&cfg);
+    accept(&cfg, DATA "model: {layers: [relu, dense classes]}\n");
+    CU_ASSERT_EQUAL(cfg.train.unit, 16); /* no batch norm, no groups */
+    config_free(&cfg);
+    refuse(DATA "model: {name: lenet5, layers: [relu]}\n", "goes with model.name = layers only");
+    refuse(DATA "model: {name: layers}\n", "needs model.layers");
+    refuse(DATA "model:\n  layers:\n    - relu\n    - cnv 3 3\n",
+           "demo.yaml:3: model.layers: layer 2 'cnv 3 3': 'cnv' is none of");
+}
+
+static void batch_norm_wants_groups(void)
+{
+    struct config cfg;
+    accept(&cfg, DATA "model: {name: resnet18}\n");
+    CU_ASSERT_EQUAL(cfg.train.unit, 64);
+    CU_ASSERT_EQUAL(cfg.model.width, 64);
+    config_free(&cfg);
+    refuse(DATA "model: {name: vgg19}\ntrain: {unit: 32}\n", "train.unit = 32: must be 64 with batch norm");
+    refuse(DATA "model: {name: resnet18}\ntrain: {batch: 15}\n",
+           "train.batch = 15: leaves no group of 16 samples");
+    refuse(DATA "model: {name: resnet18}\norigins: {a: {train.batch: 8}}\n", "leaves no group of 16 samples");
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -520,6 +553,8 @@ int main(int argc, char **argv)
         {"every field has a setting with help", every_field_has_a_setting_with_help},
         {"committed configs parse", committed_configs_parse},
         {"short memory is an error everywhere", short_memory_is_an_error_everywhere},
+        {"models of one's own are lists", models_of_ones_own_are_lists},
+        {"batch norm wants groups", batch_norm_wants_groups},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "config", tests);
 }
