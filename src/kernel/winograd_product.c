@@ -1,0 +1,68 @@
+/* The matrix product of Winograd convolutions: register tiles whose left factor is read value by
+ * value and whose right factor and result are vectors. */
+#include "winograd.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    ROWS = IAU_VECTOR_WIDTH == 16 ? 12 : 6, /* two vectors wide this fills the registers */
+    SOME_ROWS = IAU_VECTOR_WIDTH == 16 ? 8 : 4
+};
+
+/* Sizes must be constants: then the sums stay in registers. */
+INLINE void tile(const struct wino_product *p, int rows, int vecs, int row, const vecf *b, vecf *c)
+{
+    vecf sum[ROWS][WINO_PANEL];
+    int64_t a_row = p->a_row;
+    const int n = p->k;
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            sum[m][v] = p->add ? c[(row + m) * p->c_row + v] : (vecf){};
+    for (int pair = 0; pair < p->n_pair; pair++) {
+        const float *a = p->a + pair * p->a_pair + row * a_row;
+        const vecf *x = b + pair * p->b_pair;
+        for (int k = 0; k < n; k++) {
+            vecf y[WINO_PANEL];
+#pragma GCC unroll 2
+            for (int v = 0; v < vecs; v++)
+                y[v] = x[(int64_t)k * WINO_PANEL + v];
+#pragma GCC unroll 12
+            for (int m = 0; m < rows; m++) {
+                vecf f = vec_all(a[m * a_row + k]);
+#pragma GCC unroll 2
+                for (int v = 0; v < vecs; v++)
+                    sum[m][v] += f * y[v];
+            }
+        }
+    }
+#pragma GCC unroll 12
+    for (int m = 0; m < rows; m++)
+#pragma GCC unroll 2
+        for (int v = 0; v < vecs; v++)
+            c[(row + m) * p->c_row + v] = sum[m][v];
+}
+
+INLINE void panel(const struct wino_product *p, int vecs, const vecf *b, vecf *c)
+{
+    int row = 0, left;
+    /* two middle tiles are faster than a full one and a small one */
+    for (; (left = p->m - row) >= ROWS && left != 2 * SOME_ROWS; row += ROWS)
+        tile(p, ROWS, vecs, row, b, c);
+    for (; row + SOME_ROWS <= p->m; row += SOME_ROWS)
+        tile(p, SOME_ROWS, vecs, row, b, c);
+    for (; row + 2 <= p->m; row += 2)
+        tile(p, 2, vecs, row, b, c);
+    if (row < p->m)
+        tile(p, 1, vecs, row, b, c);
+}
+
+void wino_product_run(const struct wino_product *p)
+{
+    int column = 0;
+    for (; column + WINO_PANEL <= p->columns; column += WINO_PANEL)
+        panel(p, WINO_PANEL, p->b + (int64_t)column * p->k, p->c + column / WINO_PANEL * p->c_panel);
+    if (column < p->columns)
+        panel(p, 1, p->b + (int64_t)column * p->k, p->c + column / WINO_PANEL * p->c_panel);
+}
