@@ -39,7 +39,9 @@ void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const
                       const float *const dout[], float *dw, float *dbias, float *scratch)
 {
     REQUIRE(n_pair >= 1 && n_pair <= CONV_PAIR_MAX);
-    if (conv_rows_applies(s))
+    if (conv_wino_applies(s))
+        conv_wino_weight_grad(s, n_pair, in, dout, dw, dbias, scratch);
+    else if (conv_rows_applies(s))
         conv_rows_weight_grad(s, n_pair, in, dout, dw, dbias, scratch);
     else
         conv_direct_weight_grad(s, n_pair, in, dout, dw, dbias, scratch);

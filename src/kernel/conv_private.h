@@ -98,6 +98,8 @@ void conv_wino_forward(const struct conv_shape *s, int n_pair, const float *cons
                        const float *const w[], const float *bias, float *out, float *scratch);
 void conv_wino_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
                           const float *const w[], float *din, float *scratch);
+void conv_wino_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                           const float *const dout[], float *dw, float *dbias, float *scratch);
 int conv_rows_applies(const struct conv_shape *s);
 int64_t conv_rows_scratch_floats(const struct conv_shape *s);
 void conv_rows_forward(const struct conv_shape *s, int n_pair, const float *const in[],

@@ -2,6 +2,7 @@
  * transformed stays in the caches, and filters in groups, since those of 512 channels fill 38 MB. */
 #include <string.h>
 
+#include "kernel/transpose.h"
 #include "winograd.h"
 
 enum { W = IAU_VECTOR_WIDTH };
@@ -245,6 +246,160 @@ void conv_wino_input_grad(const struct conv_shape *s, int n_pair, const float *c
     pass_run(&p, scratch);
 }
 
+/* The weight gradient: a product over tiles and lanes. Its right factor is the input, transposed so
+ * that channels are lanes; its left one the gradient of the output as it is. A group of sums
+ * [point][out][in], a block of input [point][pair][panel of in][lane][2], and one of dout
+ * [point][pair][out][lane]. */
+struct gradient {
+    const struct conv_shape *s;
+    int n_pair, in_vecs;
+    struct tiles t;
+    struct conv_cut group;
+    vecf *sum, *v, *d, *bias;
+    float *bias_sum;
+    int64_t sum_row, sum_point, v_pair, v_point, d_row, d_pair, d_point; /* in vectors */
+};
+
+static struct gradient gradient_of(const struct conv_shape *s, int n_pair)
+{
+    struct gradient g = {.s = s, .n_pair = n_pair, .in_vecs = (s->c_in + W - 1) / W};
+    int points = kind_of(s)->points;
+    int64_t vec = sizeof(vecf);
+    g.sum_row = odd(g.in_vecs);
+    int64_t max = GROUP_BYTES / (points * g.sum_row * vec);
+    g.group = conv_cut_even(s->c_out, max < 32 ? 32 : max < s->c_out ? (int)max : s->c_out);
+    g.t = tiles_of(s, s->h_out, s->w_out, points * n_pair * (s->c_in + g.group.size) * s->lanes / W * vec);
+    int64_t columns = g.t.block.size * g.t.chunks;
+    g.sum_point = odd(g.group.size * g.sum_row);
+    g.v_pair = columns * W * panels(g.in_vecs);
+    g.v_point = odd(n_pair * g.v_pair);
+    g.d_row = odd(columns);
+    g.d_pair = g.group.size * g.d_row;
+    g.d_point = odd(n_pair * g.d_pair);
+    return g;
+}
+
+static void gradient_place(struct gradient *g, float *scratch)
+{
+    int points = g->t.kind->points;
+    g->bias_sum = scratch;
+    g->bias = (vecf *)(scratch + align_floats(g->s->c_out));
+    g->sum = g->bias + align_floats(g->s->c_out);
+    g->v = g->sum + points * g->sum_point;
+    g->d = g->v + points * g->v_point;
+}
+
+static int64_t gradient_floats(const struct gradient *g)
+{
+    return align_floats(g->s->c_out) * (1 + W) +
+           g->t.kind->points * W * (g->sum_point + g->v_point + g->d_point);
+}
+
+/* W channels from c0 on of one column: lanes become rows, channels columns. */
+static void transpose_input(const struct gradient *g, const float *in, int c0, struct column c, vecf *to)
+{
+    const struct conv_shape *s = g->s;
+    vecf t[WINO_POINTS_MAX][W];
+    int n = min_int(s->c_in - c0, W), points = g->t.kind->points;
+    for (int i = 0; i < n; i++) {
+        struct wino_plane from = plane_of(in, c0 + i, s->h_in, s->w_in, s->lanes, c.chunk);
+        wino_of_input(g->t.kind, &from, c.y, c.x, s->pad, &t[0][i], W);
+    }
+    for (int p = 0; p < points; p++, to += g->v_point) {
+        vecf square[W];
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++)
+            square[i] = i < n ? t[p][i] : (vecf){};
+        vec_transpose(square);
+#pragma GCC unroll 16
+        for (int i = 0; i < W; i++)
+            to[i * WINO_PANEL] = square[i];
+    }
+}
+
+static void gradient_input(const struct gradient *g, int pair, const float *in, int block)
+{
+    int columns = columns_of(&g->t, block);
+    for (int j = 0; j < g->in_vecs; j++)
+        for (int i = 0; i < columns; i++) {
+            int64_t at = ((int64_t)(j / WINO_PANEL) * columns + i) * W * WINO_PANEL + j % WINO_PANEL;
+            transpose_input(g, in, j * W, column_at(&g->t, block, i), g->v + pair * g->v_pair + at);
+        }
+}
+
+static void gradient_output(const struct gradient *g, int pair, const float *dout, int o0, int n_o,
+                            int block, int with_bias)
+{
+    const struct conv_shape *s = g->s;
+    int columns = columns_of(&g->t, block);
+    for (int o = 0; o < n_o; o++) {
+        vecf *to = g->d + pair * g->d_pair + o * g->d_row, total = {};
+        for (int i = 0; i < columns; i++) {
+            struct column c = column_at(&g->t, block, i);
+            struct wino_plane from = plane_of(dout, o0 + o, s->h_out, s->w_out, s->lanes, c.chunk);
+            wino_of_output(g->t.kind, &from, c.y, c.x, to + i, g->d_point);
+            total += to[g->t.kind->sum * g->d_point + i];
+        }
+        if (with_bias)
+            g->bias[o0 + o] = total + (block > 0 ? g->bias[o0 + o] : (vecf){});
+    }
+}
+
+static void gradient_multiply(const struct gradient *g, int n_o, int block)
+{
+    struct wino_product a = {.n_pair = g->n_pair,
+                             .m = n_o,
+                             .k = columns_of(&g->t, block) * W,
+                             .columns = g->in_vecs,
+                             .a_pair = g->d_pair * W,
+                             .a_row = g->d_row * W,
+                             .b_pair = g->v_pair,
+                             .c_row = g->sum_row,
+                             .c_panel = WINO_PANEL,
+                             .add = block > 0};
+    for (int i = 0; i < g->t.kind->points; i++) {
+        a.a = (const float *)(g->d + i * g->d_point);
+        a.b = g->v + i * g->v_point;
+        a.c = g->sum + i * g->sum_point;
+        wino_product_run(&a);
+    }
+}
+
+/* Filters in ascending order, as wino_to_taps wants it. */
+static void gradient_taps(const struct gradient *g, int o0, int n_o, float *dw)
+{
+    const struct conv_shape *s = g->s;
+    const float *end = dw + (int64_t)s->c_out * s->c_in * WINO_TAPS;
+    for (int o = 0; o < n_o; o++)
+        for (int j = 0; j < g->in_vecs; j++)
+            wino_to_taps(g->t.kind, (const float *)(g->sum + o * g->sum_row + j), g->sum_point * W,
+                         min_int(s->c_in - j * W, W),
+                         dw + ((int64_t)(o0 + o) * s->c_in + j * W) * WINO_TAPS, end);
+}
+
+void conv_wino_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                           const float *const dout[], float *dw, float *dbias, float *scratch)
+{
+    struct gradient g = gradient_of(s, n_pair);
+    gradient_place(&g, scratch);
+    for (int i = 0; i < g.group.count; i++) {
+        int o0 = i * g.group.size, n_o = conv_cut_length(&g.group, i);
+        for (int block = 0; block < g.t.block.count; block++) {
+            for (int pair = 0; pair < n_pair; pair++) {
+                if (i == 0 || g.t.block.count > 1)
+                    gradient_input(&g, pair, in[pair], block);
+                gradient_output(&g, pair, dout[pair], o0, n_o, block, dbias && pair == 0);
+            }
+            gradient_multiply(&g, n_o, block);
+        }
+        gradient_taps(&g, o0, n_o, dw);
+    }
+    if (dbias) {
+        conv_sum_lanes(align_floats(s->c_out), g.bias, g.bias_sum);
+        memcpy(dbias, g.bias_sum, (size_t)s->c_out * sizeof(float));
+    }
+}
+
 int conv_wino_applies(const struct conv_shape *s)
 {
     return s->k == 3 && s->stride == 1 && s->pad <= 2;
@@ -259,6 +414,8 @@ int64_t conv_wino_scratch_floats(const struct conv_shape *s)
             struct room r = room_of(&p[i]);
             most = max_i64(most, room_floats(&r));
         }
+        struct gradient g = gradient_of(s, n_pair);
+        most = max_i64(most, gradient_floats(&g));
     }
     return most;
 }
