@@ -66,13 +66,15 @@ INLINE void two_output_adjoint(const vecf *y, vecf *t)
     t[2] = y[1];
 }
 
-/* Both sides of n_from x n_from values of the plane from (y0, x0) on, 0 outside. */
+/* Both sides of n_from x n_from values of the plane from (y0, x0) on, 0 outside. The same tile of the
+ * next plane, which comes soon, is fetched ahead: the processor does not see so short runs coming. */
 INLINE void transform_plane(int n_from, int n_to, side *f, const struct wino_plane *p, int y0,
                             int x0, vecf *to, int64_t stride)
 {
     static const vecf zero;
     const vecf *row[SIDE_MAX];
     int64_t step[SIDE_MAX];
+    int64_t next = (int64_t)p->h * p->w * p->step;
     vecf t[SIDE_MAX][SIDE_MAX], from[SIDE_MAX], r[SIDE_MAX];
 #pragma GCC unroll 6
     for (int y = 0; y < n_from; y++) {
@@ -84,8 +86,10 @@ INLINE void transform_plane(int n_from, int n_to, side *f, const struct wino_pla
         int inside = x0 + x >= 0 && x0 + x < p->w;
         if (inside) {
 #pragma GCC unroll 6
-            for (int y = 0; y < n_from; y++)
+            for (int y = 0; y < n_from; y++) {
                 from[y] = row[y][(x0 + x) * step[y]];
+                __builtin_prefetch(row[y] + ((x0 + x) * step[y] + next));
+            }
             f(from, r);
         }
 #pragma GCC unroll 6
@@ -119,7 +123,7 @@ void wino_of_output(const struct wino_kind *k, const struct wino_plane *from, in
 }
 
 INLINE void transform_back(int n_from, int n_to, side *f, const vecf *m, int64_t stride, vecf bias,
-                           int n_y, int n_x, vecf *to, int64_t to_row, int64_t to_step)
+                           int n_y, int n_x, vecf *to, int64_t to_row, int64_t to_step, int64_t next)
 {
     vecf t[SIDE_MAX][SIDE_MAX], from[SIDE_MAX], r[SIDE_MAX];
     for (int j = 0; j < n_from; j++) {
@@ -135,8 +139,10 @@ INLINE void transform_back(int n_from, int n_to, side *f, const vecf *m, int64_t
         f(t[y], r);
 #pragma GCC unroll 6
         for (int x = 0; x < n_to; x++)
-            if (x < n_x)
+            if (x < n_x) {
                 to[x * to_step] = r[x] + bias;
+                __builtin_prefetch(to + (x * to_step + next), 1);
+            }
     }
 }
 
@@ -145,10 +151,10 @@ void wino_to_output(const struct wino_kind *k, const vecf *m, int64_t stride, fl
 {
     vecf b = vec_all(bias);
     int n_y = min_int(to->h - y, k->tile), n_x = min_int(to->w - x, k->tile);
-    int64_t row = to->w * to->step;
+    int64_t row = to->w * to->step, next = to->h * row;
     plane += y * row + x * to->step;
     if (k == &wino_four)
-        transform_back(6, 4, four_output, m, stride, b, n_y, n_x, plane, row, to->step);
+        transform_back(6, 4, four_output, m, stride, b, n_y, n_x, plane, row, to->step, next);
     else
-        transform_back(3, 2, two_output, m, stride, b, n_y, n_x, plane, row, to->step);
+        transform_back(3, 2, two_output, m, stride, b, n_y, n_x, plane, row, to->step, next);
 }
