@@ -8,7 +8,8 @@
 
 enum {
     W = IAU_VECTOR_WIDTH,
-    LINE = W < WINO_TAPS ? W : WINO_TAPS, /* taps of a filter that fit one vector */
+    TAPS = 9,
+    LINE = W < TAPS ? W : TAPS, /* taps of a filter that fit one vector */
     SIDE = 3,
     SIDE_MAX = 6
 };
@@ -50,6 +51,23 @@ INLINE void two_taps_adjoint(const vecf *t, vecf *g)
     g[2] = t[1];
 }
 
+INLINE void half_taps(const vecf *g, vecf *t)
+{
+    t[0] = 0.5f * g[0];
+    t[1] = -0.5f * (g[0] + g[2]);
+    t[2] = (g[2] - g[0]) * (1.f / 6);
+    t[3] = g[0] * (1.f / 6) + g[2] * (1.f / 3);
+    t[4] = g[2];
+    t[5] = g[1];
+}
+
+INLINE void half_taps_adjoint(const vecf *t, vecf *g)
+{
+    g[0] = 0.5f * (t[0] - t[1]) + (t[3] - t[2]) * (1.f / 6);
+    g[1] = t[5];
+    g[2] = t[4] - 0.5f * t[1] + t[2] * (1.f / 6) + t[3] * (1.f / 3);
+}
+
 /* Both sides of a square of values. */
 INLINE void transform(int n_from, int n_to, side *f, const vecf *from, int64_t from_stride, vecf *to,
                       int64_t to_stride)
@@ -75,7 +93,7 @@ INLINE void transform(int n_from, int n_to, side *f, const vecf *from, int64_t f
 }
 
 /* tap[i] = tap i of all filters. */
-INLINE void load_taps(const struct wino_taps *p, vecf tap[WINO_TAPS])
+INLINE void load_taps(const struct wino_taps *p, vecf tap[TAPS])
 {
     vecf row[W];
     for (int i = 0; i < W; i++) {
@@ -92,9 +110,9 @@ INLINE void load_taps(const struct wino_taps *p, vecf tap[WINO_TAPS])
     }
     vec_transpose(row);
 #pragma GCC unroll 9
-    for (int i = 0; i < WINO_TAPS && i < W; i++)
+    for (int i = 0; i < TAPS && i < W; i++)
         tap[i] = row[i];
-    for (int j = W; j < WINO_TAPS; j++)
+    for (int j = W; j < TAPS; j++)
         for (int i = 0; i < W; i++)
             tap[j][i] = i < p->n ? p->g[i * p->stride + j] : 0;
 }
@@ -102,16 +120,23 @@ INLINE void load_taps(const struct wino_taps *p, vecf tap[WINO_TAPS])
 void wino_of_taps(const struct wino_kind *k, const struct wino_taps *from, int turned, float *to,
                   int64_t stride)
 {
-    vecf tap[WINO_TAPS];
+    vecf tap[TAPS];
+    if (k->taps == 1) {
+        for (int i = 0; i < W; i++)
+            to[i] = i < from->n ? from->g[i * from->stride] : 0;
+        return;
+    }
     load_taps(from, tap);
     if (turned)
-        for (int i = 0; i < WINO_TAPS / 2; i++) {
+        for (int i = 0; i < TAPS / 2; i++) {
             vecf first = tap[i];
-            tap[i] = tap[WINO_TAPS - 1 - i];
-            tap[WINO_TAPS - 1 - i] = first;
+            tap[i] = tap[TAPS - 1 - i];
+            tap[TAPS - 1 - i] = first;
         }
-    if (k == &wino_four)
+    if (k->id == WINO_FOUR)
         transform(SIDE, 6, four_taps, tap, W, (vecf *)to, stride);
+    else if (k->id != WINO_TWO)
+        transform(SIDE, 6, half_taps, tap, W, (vecf *)to, stride);
     else
         transform(SIDE, 3, two_taps, tap, W, (vecf *)to, stride);
 }
@@ -119,21 +144,27 @@ void wino_of_taps(const struct wino_kind *k, const struct wino_taps *from, int t
 void wino_to_taps(const struct wino_kind *k, const float *u, int64_t stride, int n, float *dg,
                   const float *end)
 {
-    vecf tap[WINO_TAPS], row[W];
-    if (k == &wino_four)
+    vecf tap[TAPS], row[W];
+    if (k->taps == 1) {
+        memcpy(dg, u, (size_t)n * sizeof(float));
+        return;
+    }
+    if (k->id == WINO_FOUR)
         transform(6, SIDE, four_taps_adjoint, (const vecf *)u, stride, tap, W);
+    else if (k->id == WINO_HALF)
+        transform(6, SIDE, half_taps_adjoint, (const vecf *)u, stride, tap, W);
     else
         transform(3, SIDE, two_taps_adjoint, (const vecf *)u, stride, tap, W);
 #pragma GCC unroll 16
     for (int i = 0; i < W; i++)
-        row[i] = i < WINO_TAPS ? tap[i] : (vecf){};
+        row[i] = i < TAPS ? tap[i] : (vecf){};
     vec_transpose(row);
-    for (int i = 0; i < n; i++, dg += WINO_TAPS) {
+    for (int i = 0; i < n; i++, dg += TAPS) {
         if (end - dg >= W)
             *(vecf_unaligned *)dg = row[i];
         else
             memcpy(dg, &row[i], LINE * sizeof(float));
-        for (int j = W; j < WINO_TAPS; j++)
+        for (int j = W; j < TAPS; j++)
             dg[j] = tap[j][i];
     }
 }
