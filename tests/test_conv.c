@@ -243,6 +243,7 @@ static const struct conv_shape *shapes(int *n)
     list[i++] = shape(33, 7, 10, 6, 3, 2, 1, 32);
     list[i++] = shape(2, 1, 3, 3, 3, 2, 1, 48);
     list[i++] = shape(3, 17, 9, 1, 3, 2, 1, 16);
+    list[i++] = shape(2, 3, 1, 3, 3, 2, 1, 16); /* no column for some of the taps */
     list[i++] = shape(20, 5, 4, 18, 1, 2, 0, 32);
     list[i++] = shape(20, 5, 3, 35, 1, 1, 0, 16);
     list[i++] = shape(3, 2, 3, 2, 1, 3, 2, 16); /* padding wider than the taps */

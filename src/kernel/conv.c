@@ -7,7 +7,7 @@
 int64_t conv_scratch_floats(const struct conv_shape *s)
 {
     if (conv_wino_applies(s))
-        return max_i64(conv_wino_scratch_floats(s), conv_direct_scratch_floats(s));
+        return conv_wino_scratch_floats(s);
     return conv_rows_applies(s) ? conv_rows_scratch_floats(s) : conv_direct_scratch_floats(s);
 }
 

@@ -91,8 +91,10 @@ void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *
 /** sum[i] = sum of the lanes of v[i]; v and sum must reach to n rounded up to whole vectors. */
 void conv_sum_lanes(int64_t n, const vecf *v, float *sum);
 
-/* 3 x 3 with stride 1 by transforms of tiles (winograd.c); 5 x 5 with stride 1 by transforms along rows (conv_rows.c); every other (conv_direct.c). */
-int conv_wino_applies(const struct conv_shape *s);
+/* 3 x 3 and 1 x 1 by products at points (winograd.c); 5 x 5 with stride 1 by transforms along rows
+ * (conv_rows.c); every other (conv_direct.c). */
+int conv_wino_fits(const struct conv_shape *s);    /* can do the shape */
+int conv_wino_applies(const struct conv_shape *s); /* and is faster */
 int64_t conv_wino_scratch_floats(const struct conv_shape *s);
 void conv_wino_forward(const struct conv_shape *s, int n_pair, const float *const in[],
                        const float *const w[], const float *bias, float *out, float *scratch);

@@ -1,6 +1,6 @@
-/* Winograd convolutions (winograd.h): their shapes, and the forward pass and the input gradient, which
- * are one form. Tiles are taken in blocks, so that what is transformed stays in the caches, and
- * filters in groups, since those of 512 channels fill 38 MB. */
+/* Winograd convolutions (winograd.h): their shapes, and the forward pass and the input gradient,
+ * which are one form. Tiles are taken in blocks, so that what is transformed stays in the caches,
+ * and filters in groups, since those of 512 channels fill 38 MB. */
 #include "winograd.h"
 
 enum { W = IAU_VECTOR_WIDTH };
@@ -10,7 +10,8 @@ enum { BLOCK_BYTES = 1 << 20, GROUP_BYTES = 4 << 20, GROUP_MIN = 32 };
 
 struct wino_kind wino_kind_of(const struct conv_shape *s, int input_grad)
 {
-    static const struct wino_kind four = {WINO_FOUR, 4, 4, 6, 6, 1, 9}, two = {WINO_TWO, 2, 2, 3, 3, 0, 9},
+    static const struct wino_kind four = {WINO_FOUR, 4, 4, 6, 6, 1, 9},
+                                  two = {WINO_TWO, 2, 2, 3, 3, 0, 9},
                                   half = {WINO_HALF, 4, 8, 9, 6, 1, 9},
                                   half_back = {WINO_HALF_BACK, 8, 4, 9, 6, 0, 9},
                                   one_back = {WINO_ONE_BACK, 2, 1, 1, 1, 0, 1};
@@ -47,8 +48,8 @@ struct pass {
     float *to;
 };
 
-/* Where the parts of scratch lie: a group of filters [filter][m][d of a pair], a block of transformed
- * input [point][pair][panel][d][2] and of sums [point][panel][m][2]. */
+/* Where the parts of scratch lie: a group of filters [filter][m][d of a pair], a block of
+ * transformed input [point][pair][panel][d][2] and of sums [point][panel][m][2]. */
 struct room {
     struct wino_tiles t;
     struct conv_cut group;
@@ -104,7 +105,8 @@ static void transform_input(const struct pass *p, const struct room *r, int pair
     int tile0 = block * t->block.size, step = p->kind.step;
     vecf *to = r->v + pair * r->v_pair + (int64_t)d * WINO_PANEL;
     for (int i = 0; i < conv_cut_length(&t->block, block); i++) {
-        int y = (tile0 + i) / t->across * step - p->pad, x = (tile0 + i) % t->across * step - p->pad;
+        int y = (tile0 + i) / t->across * step - p->pad,
+            x = (tile0 + i) % t->across * step - p->pad;
         for (int chunk = 0; chunk < t->chunks; chunk++) {
             int column = i * t->chunks + chunk;
             struct wino_plane from =
@@ -230,11 +232,28 @@ void conv_wino_input_grad(const struct conv_shape *s, int n_pair, const float *c
     pass_run(&p, scratch);
 }
 
-int conv_wino_applies(const struct conv_shape *s)
+int conv_wino_fits(const struct conv_shape *s)
 {
     if (s->k == 1)
         return s->stride <= 2 && s->pad == 0;
     return s->k == 3 && (s->stride == 1 ? s->pad <= 2 : s->stride == 2 && s->pad == 1);
+}
+
+/* A product of a direct sum costs about as much as one at a point, and the transforms of a channel
+ * about as much as 10 products a point, 6 with stride 2: measured over 1 to 64 channels and planes
+ * of 1 x 1 to 32 x 32. 1 x 1 has fewer products neither way; large shapes are faster here. */
+int conv_wino_applies(const struct conv_shape *s)
+{
+    if (!conv_wino_fits(s))
+        return 0;
+    struct wino_kind k = wino_kind_of(s, 0);
+    int64_t pairs = (int64_t)s->c_in * s->c_out, channels = s->c_in + s->c_out;
+    if (s->k == 1)
+        return pairs * s->stride * s->stride >= 128 * 256;
+    int64_t tiles =
+        (int64_t)((s->h_out + k.tile - 1) / k.tile) * ((s->w_out + k.tile - 1) / k.tile);
+    int64_t direct = (int64_t)s->h_out * s->w_out * k.taps * pairs;
+    return tiles * wino_points(&k) * (pairs + (s->stride == 1 ? 10 : 6) * channels) < direct;
 }
 
 int64_t conv_wino_scratch_floats(const struct conv_shape *s)

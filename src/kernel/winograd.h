@@ -5,7 +5,8 @@
  *     y = A^T [(G g G^T) . (B^T d B)] A      dg = G^T [(A dy A^T) . (B^T d B)] G
  *
  * so that sums over channels (or, for dg, over tiles and lanes) are one matrix product a point. The
- * input gradient is the first form again, on dy, with the taps turned round. Sets of points for 3 x 3:
+ * input gradient is the first form again, on dy, with the taps turned round. Sets of points for 3 x
+ * 3:
  *
  *  - F(4,3): tiles of 4 x 4 outputs, points 0, +-1, +-2 and infinity a side (Lavin and Gray,
  *    arXiv 1509.09308), 36 products instead of 144;
@@ -106,9 +107,10 @@ static inline struct wino_plane wino_plane_of(const float *p, int channel, int h
 void wino_of_input(const struct wino_kind *k, const struct wino_plane *from, int y, int x, vecf *to,
                    int64_t stride);
 /** A dy A^T of the tile from (y, x) on, 0 outside the plane. */
-void wino_of_output(const struct wino_kind *k, const struct wino_plane *from, int y, int x, vecf *to,
-                    int64_t stride);
-/** The plane's tile from (y, x) on, as far as inside: A^T m A + bias, point p being m[p * stride]. */
+void wino_of_output(const struct wino_kind *k, const struct wino_plane *from, int y, int x,
+                    vecf *to, int64_t stride);
+/** The plane's tile from (y, x) on, as far as inside: A^T m A + bias, point p being m[p * stride].
+ */
 void wino_to_output(const struct wino_kind *k, const vecf *m, int64_t stride, float bias,
                     const struct wino_plane *to, vecf *plane, int y, int x);
 
@@ -118,15 +120,16 @@ struct wino_taps {
     int64_t stride;
     int n;
 };
-/** G g G^T of up to IAU_VECTOR_WIDTH filters, 0 for those missing; `turned` for taps in reverse order. */
+/** G g G^T of up to IAU_VECTOR_WIDTH filters, 0 for those missing; `turned` for taps in reverse
+ * order. */
 void wino_of_taps(const struct wino_kind *k, const struct wino_taps *from, int turned, float *to,
                   int64_t stride);
 /** G^T u G; filter i goes to dg[taps * i]. What lies behind them may be overwritten up to `end`. */
 void wino_to_taps(const struct wino_kind *k, const float *u, int64_t stride, int n, float *dg,
                   const float *end);
 
-/* c[m][column] (+)= SUM_pair SUM_k a[pair][m][k] b[pair][column / PANEL][k][column % PANEL], columns
- * being vectors. */
+/* c[m][column] (+)= SUM_pair SUM_k a[pair][m][k] b[pair][column / PANEL][k][column % PANEL],
+ * columns being vectors. */
 struct wino_product {
     int n_pair, m, k, columns;
     const float *a;

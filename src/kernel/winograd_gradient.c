@@ -1,6 +1,6 @@
-/* The weight gradient of Winograd convolutions (winograd.h): a product over tiles and lanes. Its right
- * factor is the input, transposed so that channels are lanes; its left one is the gradient of the
- * output as it is. */
+/* The weight gradient of Winograd convolutions (winograd.h): a product over tiles and lanes. Its
+ * right factor is the input, transposed so that channels are lanes; its left one is the gradient of
+ * the output as it is. */
 #include <string.h>
 
 #include "kernel/transpose.h"
@@ -11,8 +11,8 @@ enum { W = IAU_VECTOR_WIDTH };
 /* Bytes of a block of transformed tiles and of a group of sums. */
 enum { BLOCK_BYTES = 1 << 20, GROUP_BYTES = 4 << 20, GROUP_MIN = 32 };
 
-/* A group of sums [filter][out][in], a block of input [point][pair][panel of in][lane][2], and one of
- * dout [point][pair][out][lane]. */
+/* A group of sums [filter][out][in], a block of input [point][pair][panel of in][lane][2], and one
+ * of dout [point][pair][out][lane]. */
 struct gradient {
     const struct conv_shape *s;
     int n_pair, in_vecs;
@@ -29,8 +29,9 @@ static struct gradient gradient_of(const struct conv_shape *s, int n_pair)
     struct wino_kind k = wino_kind_of(s, 0);
     g.sum_row = wino_odd(g.in_vecs);
     int64_t max = GROUP_BYTES / (wino_filters(&k) * g.sum_row * (int64_t)sizeof(vecf));
-    g.group =
-        conv_cut_even(s->c_out, max < GROUP_MIN ? GROUP_MIN : max < s->c_out ? (int)max : s->c_out);
+    g.group = conv_cut_even(s->c_out, max < GROUP_MIN  ? GROUP_MIN
+                                      : max < s->c_out ? (int)max
+                                                       : s->c_out);
     g.t = wino_tiles_of(&k, s->h_out, s->w_out, s->lanes,
                         (int64_t)wino_points(&k) * n_pair * (s->c_in + g.group.size) * s->lanes,
                         BLOCK_BYTES);
@@ -90,7 +91,8 @@ static void gradient_input(const struct gradient *g, int pair, const float *in, 
     int columns = wino_columns(&g->t, block);
     for (int j = 0; j < g->in_vecs; j++)
         for (int i = 0; i < columns; i++) {
-            int64_t at = ((int64_t)(j / WINO_PANEL) * columns + i) * W * WINO_PANEL + j % WINO_PANEL;
+            int64_t at =
+                ((int64_t)(j / WINO_PANEL) * columns + i) * W * WINO_PANEL + j % WINO_PANEL;
             transpose_input(g, in, j * W, block * g->t.block.size + i / g->t.chunks,
                             i % g->t.chunks, g->v + pair * g->v_pair + at);
         }

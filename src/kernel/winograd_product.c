@@ -77,7 +77,8 @@ void wino_product_run(const struct wino_product *p)
 {
     int column = 0;
     for (; column + WINO_PANEL <= p->columns; column += WINO_PANEL)
-        panel(p, WINO_PANEL, p->b + (int64_t)column * p->k, p->c + column / WINO_PANEL * p->c_panel);
+        panel(p, WINO_PANEL, p->b + (int64_t)column * p->k,
+              p->c + column / WINO_PANEL * p->c_panel);
     if (column < p->columns)
         panel(p, 1, p->b + (int64_t)column * p->k, p->c + column / WINO_PANEL * p->c_panel);
 }

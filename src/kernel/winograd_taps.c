@@ -69,8 +69,8 @@ INLINE void half_taps_adjoint(const vecf *t, vecf *g)
 }
 
 /* Both sides of a square of values. */
-INLINE void transform(int n_from, int n_to, side *f, const vecf *from, int64_t from_stride, vecf *to,
-                      int64_t to_stride)
+INLINE void transform(int n_from, int n_to, side *f, const vecf *from, int64_t from_stride,
+                      vecf *to, int64_t to_stride)
 {
     vecf t[SIDE_MAX][SIDE_MAX], column[SIDE_MAX], r[SIDE_MAX];
 #pragma GCC unroll 6
@@ -163,7 +163,7 @@ void wino_to_taps(const struct wino_kind *k, const float *u, int64_t stride, int
         if (end - dg >= W)
             *(vecf_unaligned *)dg = row[i];
         else
-            memcpy(dg, &row[i], LINE * sizeof(float));
+            memcpy(dg, row + i, LINE * sizeof(float));
         for (int j = W; j < TAPS; j++)
             dg[j] = tap[j][i];
     }

@@ -135,8 +135,9 @@ INLINE void one_back_output(const vecf *t, vecf *y)
     y[1] = (vecf){};
 }
 
-/* Both sides of n_from x n_from values of the plane from (y0, x0) on, 0 outside. The same tile of the
- * next plane, which comes soon, is fetched ahead: the processor does not see so short runs coming. */
+/* Both sides of n_from x n_from values of the plane from (y0, x0) on, 0 outside. The same tile of
+ * the next plane, which comes soon, is fetched ahead: the processor does not see so short runs
+ * coming. */
 INLINE void transform_plane(int n_from, int n_to, side *f, const struct wino_plane *p, int y0,
                             int x0, vecf *to, int64_t stride)
 {
@@ -195,8 +196,8 @@ void wino_of_input(const struct wino_kind *k, const struct wino_plane *from, int
     }
 }
 
-void wino_of_output(const struct wino_kind *k, const struct wino_plane *from, int y, int x, vecf *to,
-                    int64_t stride)
+void wino_of_output(const struct wino_kind *k, const struct wino_plane *from, int y, int x,
+                    vecf *to, int64_t stride)
 {
     if (k->id == WINO_FOUR)
         transform_plane(4, 6, four_output_adjoint, from, y, x, to, stride);
@@ -209,7 +210,8 @@ void wino_of_output(const struct wino_kind *k, const struct wino_plane *from, in
 }
 
 INLINE void transform_back(int n_from, int n_to, side *f, const vecf *m, int64_t stride, vecf bias,
-                           int n_y, int n_x, vecf *to, int64_t to_row, int64_t to_step, int64_t next)
+                           int n_y, int n_x, vecf *to, int64_t to_row, int64_t to_step,
+                           int64_t next)
 {
     vecf t[SIDE_MAX][SIDE_MAX], from[SIDE_MAX], r[SIDE_MAX];
     for (int j = 0; j < n_from; j++) {
