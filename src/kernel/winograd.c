@@ -6,7 +6,7 @@
 enum { W = IAU_VECTOR_WIDTH };
 
 /* Bytes of a block of transformed tiles and of a group of transformed filters. */
-enum { BLOCK_BYTES = 1 << 20, GROUP_BYTES = 4 << 20, GROUP_MIN = 32 };
+enum { BLOCK_BYTES = 2 << 20, GROUP_BYTES = 4 << 20, GROUP_MIN = 32 };
 
 struct wino_kind wino_kind_of(const struct conv_shape *s, int input_grad)
 {
@@ -83,20 +83,20 @@ static int64_t room_floats(const struct room *r)
            wino_points(&r->t.kind) * (r->v_point + r->sum_point) * W;
 }
 
-/* Filters of group g. */
+/* Filters of group g, in the order in which they lie in memory as far as possible. */
 static void transform_filters(const struct pass *p, const struct room *r, int g)
 {
     int64_t n_w = (int64_t)p->s->c_out * p->s->c_in * p->kind.taps;
-    int m0 = g * r->group.size;
-    for (int m = 0; m < conv_cut_length(&r->group, g); m++)
-        for (int pair = 0; pair < p->n_pair; pair++)
-            for (int d = 0; d < p->n_d; d += W) {
-                struct wino_taps taps = {
-                    .end = p->w[pair] + n_w, .stride = p->d_stride, .n = min_int(p->n_d - d, W)};
-                taps.g = p->w[pair] + (m0 + m) * p->m_stride + d * p->d_stride;
-                wino_of_taps(&p->kind, &taps, p->turned, r->u + m * r->u_row + pair * r->u_pair + d,
-                             r->u_point);
-            }
+    int m0 = g * r->group.size, n_m = conv_cut_length(&r->group, g), n_v = (p->n_d + W - 1) / W;
+    for (int pair = 0; pair < p->n_pair; pair++)
+        for (int i = 0; i < n_m * n_v; i++) {
+            int m = p->turned ? i % n_m : i / n_v, d = (p->turned ? i / n_m : i % n_v) * W;
+            struct wino_taps taps = {
+                .end = p->w[pair] + n_w, .stride = p->d_stride, .n = min_int(p->n_d - d, W)};
+            taps.g = p->w[pair] + (m0 + m) * p->m_stride + d * p->d_stride;
+            wino_of_taps(&p->kind, &taps, p->turned, r->u + m * r->u_row + pair * r->u_pair + d,
+                         r->u_point);
+        }
 }
 
 static void transform_input(const struct pass *p, const struct room *r, int pair, int d, int block)

@@ -9,7 +9,7 @@
 enum { W = IAU_VECTOR_WIDTH };
 
 /* Bytes of a block of transformed tiles and of a group of sums. */
-enum { BLOCK_BYTES = 1 << 20, GROUP_BYTES = 4 << 20, GROUP_MIN = 32 };
+enum { BLOCK_BYTES = 2 << 20, GROUP_BYTES = 4 << 20, GROUP_MIN = 32 };
 
 /* A group of sums [filter][out][in], a block of input [point][pair][panel of in][lane][2], and one
  * of dout [point][pair][out][lane]. */
