@@ -29,7 +29,7 @@ cd "$scratch" || exit 1
 launch() {
     local n=$1
     shift
-    timeout 120 "${mpirun[@]}" -n "$n" "$@" </dev/null
+    timeout 300 "${mpirun[@]}" -n "$n" "$@" </dev/null
 }
 
 # verdict NAME STATUS [FILE]: one check; shows FILE, or what the last command said, where it failed.

@@ -234,9 +234,9 @@ void conv_direct_input_grad(const struct conv_shape *s, int n_pair, const float 
     for (int py = 0; py < s->stride; py++)
         for (int px = 0; px < s->stride; px++) {
             struct phase f = phase_of(s, py, px);
-            product_cut(&p, s->c_in, f.n_x);
             if (f.n_x == 0)
                 continue;
+            product_cut(&p, s->c_in, f.n_x);
             phase_weights(s, &f, n_pair, w, &z, &p);
             for (int chunk = 0; chunk < s->lanes / V; chunk++) {
                 for (int i = 0; i < n_pair; i++)

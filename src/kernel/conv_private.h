@@ -1,5 +1,5 @@
 /* What the files behind kernel/conv.h share: register tiles of products on vectors, sums over the
- * lanes of vectors, and the two ways of a convolution. Everything here is local and allocates
+ * lanes of vectors, and the three ways of a convolution. Everything here is local and allocates
  * nothing. */
 #ifndef IAU_KERNEL_CONV_PRIVATE_H
 #define IAU_KERNEL_CONV_PRIVATE_H
@@ -91,7 +91,17 @@ void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *
 /** sum[i] = sum of the lanes of v[i]; v and sum must reach to n rounded up to whole vectors. */
 void conv_sum_lanes(int64_t n, const vecf *v, float *sum);
 
-/* 5 x 5 with stride 1 by transforms along rows (conv_rows.c); every other (conv_direct.c). */
+/* 3 x 3 and 1 x 1 by products at points (winograd.c); 5 x 5 with stride 1 by transforms along rows
+ * (conv_rows.c); every other (conv_direct.c). */
+int conv_wino_fits(const struct conv_shape *s);    /* can do the shape */
+int conv_wino_applies(const struct conv_shape *s); /* and is faster */
+int64_t conv_wino_scratch_floats(const struct conv_shape *s);
+void conv_wino_forward(const struct conv_shape *s, int n_pair, const float *const in[],
+                       const float *const w[], const float *bias, float *out, float *scratch);
+void conv_wino_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
+                          const float *const w[], float *din, float *scratch);
+void conv_wino_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                           const float *const dout[], float *dw, float *dbias, float *scratch);
 int conv_rows_applies(const struct conv_shape *s);
 int64_t conv_rows_scratch_floats(const struct conv_shape *s);
 void conv_rows_forward(const struct conv_shape *s, int n_pair, const float *const in[],

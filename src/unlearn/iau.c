@@ -225,8 +225,11 @@ static int take_step(struct stepper *s, int64_t step, struct history *history)
     TRY(comm_check_equal(e->comm, sweep_checksum(s->w, model_state_floats(e->model)), what));
     double row[] = {(double)step + 1, norms.retain, norms.forget, norms.step, norms.cosine,
                     loss[0],          loss[1],      length,       distance,   seconds};
-    log_line("%s  step %lld  |g_r| %.4g  |g_f| %.4g  cosine %.3f  moved %.4g  %.3f s", u->name, (long long)step + 1,
-             norms.retain, norms.forget, norms.cosine, distance, seconds);
+    char retain[64] = ""; /* unknown without correction */
+    if (!isnan(norms.retain))
+        snprintf(retain, sizeof retain, "  |g_r| %.4g  cosine %.3f", norms.retain, norms.cosine);
+    log_line("%s  step %lld  |g_f| %.4g%s  moved %.4g  %.3f s", u->name, (long long)step + 1, norms.forget, retain,
+             distance, seconds);
     progress_row(u->progress, u->name, "step", step + 1, loss[0], NAN, NAN, NAN, seconds);
     TRY(comm_agree(e->comm, history_add(history, row)));
 out:
