@@ -168,10 +168,12 @@ static void make_restart(const char *path)
     CU_ASSERT_EQUAL(r.rc, IAU_STOPPED);
 }
 
-/* Replace an array, or take one out (type RECORD_TEXT). */
+/* Replace an array, or take one out (type RECORD_TEXT); with `seal`, under a new digest. */
 static void spoil(const char *path, const char *array, enum record_type type, int64_t n,
-                  const void *data)
+                  const void *data, int seal)
 {
+    static const char *const everything[] = {"/", NULL};
+    char digest[DIGEST_CHARS] = "";
     struct record from = {0}, to = {0};
     comm_barrier(&test_comm);
     if (test_comm.rank == 0) {
@@ -183,6 +185,11 @@ static void spoil(const char *path, const char *array, enum record_type type, in
         }
         if (type != RECORD_TEXT)
             REQUIRE(record_add(&to, array, type, n ? 1 : 0, &n, data) == IAU_OK);
+        if (seal)
+            REQUIRE(record_digest(&to, everything, 0, digest) == IAU_OK);
+        else
+            strcpy(digest, record_text(&from, "/", "digest", ""));
+        REQUIRE(record_set_text(&to, "/", "digest", digest) == IAU_OK);
         REQUIRE(record_write(&to, path) == IAU_OK);
         record_free(&from);
         record_free(&to);
@@ -236,15 +243,18 @@ static void damaged_restart_files_are_refused(void)
     char *path = harness_path("damaged.h5");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         make_restart(path);
-        spoil(path, cases[i].array, cases[i].type, cases[i].n, zeros);
+        spoil(path, cases[i].array, cases[i].type, cases[i].n, zeros, 1);
         expect_bad_restart(path, cases[i].code, cases[i].part);
         expect_bad_restart(path, cases[i].code, path);
     }
     for (int i = 0; i < 2; i++) {
         make_restart(path);
-        spoil(path, "/state/step", RECORD_I64, 0, &places[i]);
+        spoil(path, "/state/step", RECORD_I64, 0, &places[i], 1);
         expect_bad_restart(path, IAU_ERR_FORMAT, "/state/step");
     }
+    make_restart(path);
+    spoil(path, "/state/loss_sum", RECORD_F64, 0, zeros, 0);
+    expect_bad_restart(path, IAU_ERR_FORMAT, "do not match the digest");
     make_restart(path);
     cut_file(path, 0.6);
     expect_bad_restart(path, IAU_ERR_FORMAT, path);

@@ -201,8 +201,12 @@ static int find_on_root(const struct job *job, const struct stage *s, const char
     if (!job_has_output(job))
         return IAU_OK;
     TRY(file_check_target(s->path));
-    if (job->cli->force)
+    if (job->cli->force) { /* a forced run that was stopped goes on, too */
+        if (file_exists(s->restart_path) && compare_settings(s->restart_path, settings) == IAU_OK)
+            *state = STAGE_RESUMABLE;
+        error_clear();
         return IAU_OK;
+    }
     if (file_exists(s->path)) {
         TRY(compare_settings(s->path, settings));
         *state = STAGE_DONE;

@@ -12,6 +12,9 @@
 static const char *const columns[] = {"epoch", "loss_train", "accuracy_train", "loss_valid", "accuracy_valid",
                                       "lr",    "seconds_s",  "samples_per_s",  NULL};
 
+/* A restart file's digest covers all of its arrays. */
+static const char *const everything[] = {"/", NULL};
+
 /* Numbers of the state as scalars of the restart file, in one list for writing and reading. */
 struct scalar {
     const char *path;
@@ -51,6 +54,7 @@ static int state_write(struct train_state *s, const struct training *training)
     int rc = IAU_OK;
     struct record r = {0};
     struct scalar list[N_SCALAR];
+    char digest[DIGEST_CHARS];
     TRY(record_set_text(&r, "/", "settings", t->settings));
     TRY(record_set_text(&r, "/", "format", "iau-restart"));
     TRY(checkpoint_add_floats(&r, m, "/params", s->w));
@@ -66,6 +70,8 @@ static int state_write(struct train_state *s, const struct training *training)
                         : record_add(&r, list[i].path, RECORD_F64, 0, NULL, list[i].f64));
     TRY(history_to_record(&s->history, &r, "/history"));
     TRY(checkpoint_add_cost(&r, "/cost", &t->engine->cost));
+    TRY(record_digest(&r, everything, 0, digest));
+    TRY(record_set_text(&r, "/", "digest", digest));
     TRY(record_write(&r, t->restart_path));
 out:
     record_free(&r);
@@ -103,7 +109,12 @@ static int state_read(struct train_state *s, const struct training *training)
     int rc = IAU_OK;
     struct record r = {0};
     struct scalar list[N_SCALAR];
+    char digest[DIGEST_CHARS];
     TRY(record_read(&r, path));
+    TRY(record_digest(&r, everything, 0, digest));
+    if (strcmp(digest, record_text(&r, "/", "digest", "")) != 0)
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: its contents do not match the digest stored with them; remove it to start anew",
+                 path));
     TRY(checkpoint_get_floats(&r, path, m, "/params", s->w));
     TRY(checkpoint_get_buffers(&r, path, m, "/buffers", s->w));
     TRY(checkpoint_get_floats(&r, path, m, "/best", s->best));

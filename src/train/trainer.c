@@ -158,9 +158,11 @@ static int end_epoch(struct training *s, int *enough)
     double n = (double)s->state.n_seen, loss = s->state.loss_sum / n, accuracy = (double)s->state.correct / n;
     double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
     double row[] = {(double)s->state.epoch + 1, loss, accuracy, loss_valid, accuracy_valid, lr, seconds, n / seconds};
-    log_line("%s  epoch %3lld  loss %.4f  accuracy %.2f %%  validation %.2f %%%s  %.0f samples/s", t->name,
-             (long long)s->state.epoch + 1, loss, 100 * accuracy, 100 * accuracy_valid, better ? " *" : "  ",
-             n / seconds);
+    char validation[48] = ""; /* a star marks the best so far */
+    if (t->valid->n)
+        snprintf(validation, sizeof validation, "validation %.2f %%%s  ", 100 * accuracy_valid, better ? " *" : "  ");
+    log_line("%s  epoch %3lld  loss %.4f  accuracy %.2f %%  %s%.0f samples/s", t->name,
+             (long long)s->state.epoch + 1, loss, 100 * accuracy, validation, n / seconds);
     progress_row(t->progress, t->name, "epoch", s->state.epoch + 1, loss, loss_valid, accuracy_valid, n / seconds,
                  seconds);
     *enough = t->valid->n && t->opts->patience && s->state.worse >= t->opts->patience;
