@@ -159,7 +159,7 @@ void wino_to_taps(const struct wino_kind *k, const float *u, int64_t stride, int
     for (int i = 0; i < W; i++)
         row[i] = i < TAPS ? tap[i] : (vecf){};
     vec_transpose(row);
-    for (int i = 0; i < n; i++, dg += TAPS) {
+    for (int i = 0; i < min_int(n, W); i++, dg += TAPS) {
         if (end - dg >= W)
             *(vecf_unaligned *)dg = row[i];
         else
