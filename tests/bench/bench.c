@@ -2,7 +2,8 @@
  * the same trainer, sweeps and IAU step that the program runs. One JSON line a row.
  *
  * usage: bench DIRECTORY REPEATS ROW...   (under mpirun or alone; DIRECTORY takes the random data set)
- * ROW is lenet5-train, lenet5-train-256 (batch 256), lenet5-gr, lenet5-infer, mlp-train, mlp-gr, iau, iau-cached. */
+ * ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient restriction), -256 and -128 (that batch),
+ * lenet5-infer, iau and iau-cached (one step on LeNet5, without and with the gradient sum). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +21,25 @@ enum { MAX_REPEATS = 100, N_FORGET = 2000, COLUMN_SAMPLES_PER_S = 7, COLUMN_STEP
 /* What a row runs on and how. */
 struct row {
     const char *name;
-    int is_mlp;
+    enum model_name model;
     int64_t n, batch, unit;
     double alpha;
 };
 
 static const struct row rows[] = {
-    {"lenet5-train", 0, 16000, 64, 16, 0},        {"lenet5-train-256", 0, 16384, 256, 16, 0},
-    {"lenet5-gr", 0, 16000, 64, 16, 0.005},       {"lenet5-infer", 0, 16000, 64, 16, 0},
-    {"mlp-train", 1, 40000, 64, 64, 0},           {"mlp-gr", 1, 40000, 64, 64, 0.005},
-    {"iau", 0, 40000, 64, 16, 0},                 {"iau-cached", 0, 40000, 64, 16, 0},
+    {"lenet5-train", MODEL_LENET5, 16000, 64, 16, 0},
+    {"lenet5-train-256", MODEL_LENET5, 16384, 256, 16, 0},
+    {"lenet5-gr", MODEL_LENET5, 16000, 64, 16, 0.005},
+    {"lenet5-infer", MODEL_LENET5, 16000, 64, 16, 0},
+    {"mlp-train", MODEL_MLP, 40000, 64, 64, 0},
+    {"mlp-gr", MODEL_MLP, 40000, 64, 64, 0.005},
+    {"resnet18-train", MODEL_RESNET18, 192, 64, 64, 0},
+    {"resnet18-train-128", MODEL_RESNET18, 256, 128, 64, 0},
+    {"resnet18-gr", MODEL_RESNET18, 192, 64, 64, 0.005},
+    {"vgg19-train", MODEL_VGG19, 256, 64, 64, 0},
+    {"vgg19-gr", MODEL_VGG19, 256, 64, 64, 0.005},
+    {"iau", MODEL_LENET5, 40000, 64, 16, 0},
+    {"iau-cached", MODEL_LENET5, 40000, 64, 16, 0},
 };
 
 struct bench {
@@ -48,7 +58,7 @@ static int random_open(struct import_reader *r, int n_source, const char *const 
     const struct row *row = (const struct row *)source[0];
     (void)n_source, (void)name;
     *r = (struct import_reader){.n = {row->n, 100}, .ndim = 3, .dims = {3, 32, 32}, .is_u8 = 1, .n_class = 10};
-    if (row->is_mlp)
+    if (row->model == MODEL_MLP)
         *r = (struct import_reader){.n = {row->n, 100}, .ndim = 1, .dims = {600}, .n_class = 100};
     r->source = mem_strdup("random numbers");
     return r->source ? IAU_OK : FAIL(IAU_ERR_MEM, "a name");
@@ -95,9 +105,9 @@ static int setup(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
     int64_t hidden[] = {256, 128};
-    struct model_opts model = {.name = row->is_mlp ? MODEL_MLP : MODEL_LENET5, .hidden = {2, hidden}};
+    struct model_opts model = {.name = row->model, .hidden = {2, hidden}, .width = 64};
     struct data_opts data = {.valid = 0};
-    struct forget_opts forget = {.ratio = (double)N_FORGET / (double)row->n, .ids = NULL};
+    struct forget_opts forget = {.ratio = row->n > 8 * N_FORGET ? (double)N_FORGET / (double)row->n : 0.125};
     TRY(make_data(b, row, dir));
     struct shape in = {b->dataset.c, b->dataset.h, b->dataset.w};
     TRY(comm_agree(&b->comm, model_build(&b->model, &model, in, b->dataset.n_class)));
@@ -200,7 +210,7 @@ static int run_row(struct bench *b, const struct row *row, const char *dir)
     int is_iau = strncmp(row->name, "iau", 3) == 0, is_inference = strstr(row->name, "infer") != NULL;
     float *w = NULL;
     TRY(setup(b, row, dir));
-    w = mem_alloc(b->model.n_param, sizeof *w);
+    w = mem_alloc(model_state_floats(&b->model), sizeof *w);
     TRY(comm_agree(&b->comm, w ? IAU_OK : FAIL(IAU_ERR_MEM, "parameters")));
     model_init_params(&b->model, 1, w);
     TRY(is_iau ? time_iau(b, w, strcmp(row->name, "iau-cached") == 0)
