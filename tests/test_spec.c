@@ -52,7 +52,7 @@ static void resnet18_has_its_parameters(void)
     expect_shape("conv1.weight", 4, (int64_t[]){64, 3, 3, 3});
     expect_shape("layer2.0.downsample.0.weight", 4, (int64_t[]){128, 64, 1, 1});
     expect_shape("layer4.1.bn2.running_var", 1, (int64_t[]){512});
-    expect_shape("bn1.num_batches_tracked", 0, NULL);
+    expect_shape("bn1.num_batches_tracked", 0, (int64_t[]){0});
     expect_shape("fc.weight", 2, (int64_t[]){10, 512});
     CU_ASSERT_EQUAL(m.tensor[0]->offset, 0);
     CU_ASSERT_EQUAL(m.buffer[0]->offset, m.n_param);

@@ -73,7 +73,7 @@ static void add_block(struct lines *l, const char *name, int width, int stride, 
 /* ResNet-18 (He et al. 2015) in its form for small images: a 3x3 stem and no max-pooling. */
 static void add_resnet18(struct lines *l, int width)
 {
-    char name[16];
+    char name[32];
     add(l, "conv %d 3 pad=1 bias=off init=kaiming name=conv1", width);
     add(l, "batchnorm name=bn1");
     add(l, "relu");
