@@ -117,11 +117,12 @@ check-asan: export UBSAN_OPTIONS := print_stacktrace=1
 check-asan: ## the same under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory check BUILD='$(BUILD_ASAN)' TEST_TIMEOUT=600 CFLAGS='$(asan_flags)'
 
-$(BUILD)/tests/bench/bench: $(BUILD)/tests/bench/bench.o $(lib)
+bench_programs := $(BUILD)/tests/bench/bench $(BUILD)/tests/bench/layers
+$(bench_programs): %: %.o $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(link) $^ $(libs) -o $@
 
-bench: $(BUILD)/tests/bench/bench ## speed beside PyTorch and on two ranks; writes $(BUILD)/bench.json
+bench: $(bench_programs) ## speed beside PyTorch, on two ranks and threads, by layer; writes $(BUILD)/bench*.json
 	@MPIRUN='$(MPIRUN)' $(PYTHON) tests/bench/bench.py $< $(BUILD)/bench.json
 
 # Two ranks of one thread: what the smallest machine has. The same command again says `already done`.

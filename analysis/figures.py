@@ -1,4 +1,4 @@
-"""Figures of a results file: training curves, accuracies, attack ROC and costs."""
+"""Figures of a results file: training curves, accuracies, attack ROC, costs; speed of layers."""
 import matplotlib
 
 matplotlib.use("Agg")
@@ -213,4 +213,69 @@ def summary(results):
         ax.legend(loc="lower right")
     ax = fig.add_subplot(grid[1, 2])
     cost_panel(ax, results, "seconds_total", "Time to make the model", res.seconds)
+    return fig
+
+
+MODEL_COLORS = {"lenet5": "#2f6fd0", "mlp": "#c98f00", "resnet18": "#d9541e", "vgg19": "#0a8f6c"}
+PASS_MARKERS = {"forward": "o", "input gradient": "s", "weight gradient": "^"}
+
+
+def roofline_panel(ax, bench):
+    """Each layer's speed against the FLOPs it does for a byte, under the machine's two roofs."""
+    peak, copy = bench["machine"]["sgemm_gflops"], bench["machine"]["copy_gb_s"]
+    points = [(x["flops"] / x["bytes"], x["gflops"], x) for x in bench["layers"]]
+    low, high = (f(p[0] for p in points) for f in (min, max))
+    x = np.geomspace(low / 1.6, high * 1.6, 200)
+    ax.plot(x, np.minimum(peak, copy * x), color=INK, lw=1.4, zorder=1)
+    for intensity, speed, layer in points:
+        ax.scatter(intensity, speed, s=34 if layer["kind"] == "conv" else 22, alpha=0.85, zorder=2,
+                   marker=PASS_MARKERS[layer["pass"]], linewidths=1.1,
+                   edgecolors=MODEL_COLORS[layer["model"]],
+                   facecolors=MODEL_COLORS[layer["model"]] if layer["kind"] == "conv" else "white")
+    ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
+    ax.annotate(f"sgemm {peak:.0f} GFLOP/s", (x[0], peak), (4, 3), textcoords="offset points",
+                fontsize=8)
+    ridge = peak / copy
+    if ridge > x[0]:
+        at = np.sqrt(x[0] * ridge)
+        ax.annotate(f"copying {copy:.0f} GB/s", (at, copy * at), (8, -4), fontsize=8, va="top",
+                    textcoords="offset points")
+    shown = [m for m in MODEL_COLORS if any(p[2]["model"] == m for p in points)]
+    handles = [plt.Line2D([], [], marker="o", ls="", color=MODEL_COLORS[m], label=m) for m in shown]
+    handles += [plt.Line2D([], [], marker=mark, ls="", color=MUTED, label=name)
+                for name, mark in PASS_MARKERS.items()]
+    handles.append(plt.Line2D([], [], marker="o", ls="", mfc="white", color=MUTED, label="dense"))
+    ax.legend(handles=handles, loc="lower right", ncols=2, handletextpad=0.2, columnspacing=1)
+    ax.set_title("Layers on one core")
+    ax.set_xlabel("nominal FLOP per byte that must move")
+    ax.set_ylabel("nominal GFLOP/s")
+
+
+def prediction_panel(ax, prediction):
+    """Predicted efficiency against ranks; training dashed, unlearning solid."""
+    styles = {"training": (0, (3, 2)), "unlearning": "-"}
+    seen = {}
+    for curve in prediction["curves"]:
+        key = curve["model"], curve["kind"]
+        nth = seen[key] = seen.get(key, -1) + 1
+        ax.plot([1] + curve["ranks"], [100] + [100 * e for e in curve["efficiency"]],
+                ls=styles[curve["kind"]], color=MODEL_COLORS[curve["model"]], label=curve["name"],
+                lw=1.1 + 0.7 * nth)
+    network = prediction["network"]
+    ax.set_ylim(0, 105)
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(lambda p, _: f"{p:,.0f}")
+    ax.legend(loc="lower left", fontsize=7)
+    ax.set_title(f"Prediction: {1e6 * network['latency_s']:g} us, "
+                 f"{1e-9 * network['bandwidth_bytes_s']:g} GB/s a rank")
+    ax.set_xlabel("ranks")
+    ax.set_ylabel("efficiency, %")
+
+
+def bench_layers(bench):
+    """What bench_layers.json holds: the roofline, and the prediction where there is one."""
+    fig, axes = new_figure(1, 2 if bench.get("prediction") else 1, 4.8)
+    roofline_panel(axes[0, 0], bench)
+    if bench.get("prediction"):
+        prediction_panel(axes[0, 1], bench["prediction"])
     return fig

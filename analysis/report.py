@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Write the report of a results file: one HTML page, figures inside, or a summary picture.
 
-usage: report.py RESULTS.h5 -o REPORT.html
+usage: report.py RESULTS.h5 -o REPORT.html [--bench BENCH_LAYERS.json]
        report.py RESULTS.h5 --picture SUMMARY.png
+       report.py --bench BENCH_LAYERS.json --bench-picture LAYERS.png
 """
 import argparse
 import base64
 import html
 import io
+import json
 
 import iau_results as res
 
@@ -319,32 +321,69 @@ def provenance_part(results):
     return section("Where these numbers come from", facts if short else "", models, texts)
 
 
-def page(results):
+def bench_layers(path):
+    """Read what `make bench` wrote about layers."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            bench = json.load(file)
+        if not bench["machine"] or not bench["layers"]:
+            raise KeyError("layers")
+        return bench
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise res.ResultsError(f"{path}: cannot be read as a bench_layers.json: {error}") from None
+
+
+def bench_part(bench):
+    text = ("<p>Each point is a layer of one shape in one pass; the line is what the machine "
+            "could do if arithmetic were limited by its matrix product, and data by its memory. "
+            "FLOPs are nominal, those of the plain sums: Winograd and Toom-Cook kernels do fewer "
+            "multiplications and may lie above the roof, as may what stays in cache.</p>")
+    predicted = ("<p>The efficiency on many ranks is a prediction from times on one rank and an "
+                 "assumed network, not a measurement.</p>")
+    return section("Speed of the layers", text, predicted if bench.get("prediction") else "",
+                   picture(figures.bench_layers(bench), "Layers under the machine's roofs"))
+
+
+def page(results, bench):
     title = f'<h1>Unlearning report</h1><p class="lead">{esc(results.path)}</p>'
     body = "".join(part(results) for part in (
         summary_part, accuracy_part, roc_part, training_part, steps_part, cost_part, metrics_part,
         provenance_part))
+    body += bench_part(bench) if bench else ""
     return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
             "<title>Unlearning report</title>"
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<style>{STYLE}</style></head><body><main>{title}{body}</main></body></html>\n")
 
 
+def write_png(path, figure):
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    res.write_whole(path, out.getvalue())
+
+
 def main():
     parser = argparse.ArgumentParser(description="Write the report of a results file.")
-    parser.add_argument("results", help="results.h5 of iau")
+    parser.add_argument("results", nargs="?", help="results.h5 of iau")
     parser.add_argument("-o", "--out", help="HTML file to write")
     parser.add_argument("--picture", help="PNG file to write: the summary picture")
+    parser.add_argument("--bench", help="bench_layers.json of `make bench`, for a section on speed")
+    parser.add_argument("--bench-picture", help="PNG file to write: that section's picture")
     args = parser.parse_args()
-    if not args.out and not args.picture:
+    if not args.out and not args.picture and not args.bench_picture:
         parser.error("nothing to do: give -o REPORT.html or --picture SUMMARY.png")
-    results = res.read(args.results)
+    if (args.out or args.picture) and not args.results:
+        parser.error("a report needs RESULTS.h5")
+    if args.bench_picture and not args.bench:
+        parser.error("--bench-picture needs --bench BENCH_LAYERS.json")
+    bench = bench_layers(args.bench) if args.bench else None
+    if args.bench_picture:
+        write_png(args.bench_picture, figures.bench_layers(bench))
+    results = res.read(args.results) if args.results else None
     if args.picture:
-        out = io.BytesIO()
-        figures.summary(results).savefig(out, format="png")
-        res.write_whole(args.picture, out.getvalue())
+        write_png(args.picture, figures.summary(results))
     if args.out:
-        res.write_whole(args.out, page(results).encode())
+        res.write_whole(args.out, page(results, bench).encode())
         print(f"report: {args.out}")
 
 

@@ -35,6 +35,18 @@ methods:
 output: {dir: out}
 END
 
+cat >resnet.yaml <<'END'
+data: {file: data.h5, valid: 0.2}
+model: {name: resnet18, width: 2}
+train: {epochs: 2, batch: 192, unit: 64, restriction: {alpha: 0.005}, augment: {crop: 2, flip: on}}
+forget: {ratio: 0.05}
+origins: {origin: {}}
+methods:
+  - {name: iau, method: iau, lr: 1e-4}
+  - {name: iau_swept, method: iau, lr: 1e-4, cache: off}
+output: {dir: out}
+END
+
 # same NAME CONFIG "RANKSxTHREADS ..." [OVERRIDES]: every launch gives the digests of the first.
 same() {
     local name=$1 config=$2 shape ranks threads wanted=
@@ -75,6 +87,11 @@ verdict "lenet5: the cache saves the sweep over the training set: $(gradients ia
 same mlp mlp.yaml "1x1 1x2 2x1 2x2 3x1 3x2 7x1 7x2"
 [ "$(digest_of iau)" = "$(digest_of iau_swept)" ]
 verdict "mlp: with and without the cache: same bytes" $? found
+
+# Batch norm, whose groups are the units, residual connections, and augmentation.
+same resnet resnet.yaml "1x1 1x2 2x1 3x2 7x1"
+[ "$(digest_of iau)" = "$(digest_of iau_swept)" ]
+verdict "resnet: with and without the cache: same bytes" $? found
 
 same "lenet5, batch 50" lenet5.yaml "1x1 3x2 7x1" --train.batch=50
 same "mlp, batch 1000 of 100 samples" mlp.yaml "1x1 3x1" --train.batch=1000 --data.valid=0.853

@@ -130,7 +130,7 @@ fails 1 'out/origin.h5 was made with other settings: train.seed \(42 there, 43 h
 fails 1 'out/origin.h5 was made with other settings: train.seed' launch 2 "${train[@]}" --train.seed=43 --dry-run
 cmp -s before.h5 out/origin.h5
 verdict "a refused run changes nothing" $?
-works '^origin  written to out/origin.h5$' "${train[@]}" --train.seed=43 --train.epochs=1 --force
+works '^origin  written to out/origin.h5;' "${train[@]}" --train.seed=43 --train.epochs=1 --force
 [ "$(digest out/origin.h5)" != "$wanted" ]
 verdict "--force replaces" $?
 

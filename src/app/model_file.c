@@ -6,18 +6,23 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/memory.h"
 #include "train/checkpoint.h"
 
 static const char *const digest_prefixes[] = {"/params", "/buffers", NULL};
 
-/* Seconds of a phase over the ranks: minimum, mean, maximum. Collective, so every rank calls it. */
-struct phase_times {
+/* What the ranks needed: seconds of a phase as minimum, mean and maximum over ranks, and the largest peak of memory.
+ * Gathered collectively, so every rank takes part. */
+struct needs {
     double phase[N_PHASE][3], total[3];
+    int64_t peak_bytes;
 };
 
-static void gather_times(const struct comm *comm, const struct cost *c, struct phase_times *t)
+static void gather_needs(const struct comm *comm, const struct cost *c, struct needs *t)
 {
+    t->peak_bytes = mem_peak_bytes();
+    comm_max_i64(comm, &t->peak_bytes, 1);
     for (int p = 0; p < N_PHASE; p++)
         comm_min_mean_max(comm, c->seconds[p], t->phase[p]);
     /* The work itself: neither reading samples nor writing files. */
@@ -27,7 +32,7 @@ static void gather_times(const struct comm *comm, const struct cost *c, struct p
                       t->total);
 }
 
-static int add_cost(struct record *r, const struct cost *c, const struct phase_times *t)
+static int add_cost(struct record *r, const struct cost *c, const struct needs *t)
 {
     static const char *const kind[3] = {"min", "mean", "max"};
     int rc = IAU_OK;
@@ -36,6 +41,7 @@ static int add_cost(struct record *r, const struct cost *c, const struct phase_t
     TRY(record_add(r, "/cost/gradients", RECORD_I64, 0, NULL, &c->gradients));
     TRY(record_add(r, "/cost/hvps", RECORD_I64, 0, NULL, &c->hvps));
     TRY(record_add(r, "/cost/payload_bytes", RECORD_I64, 0, NULL, &c->payload_bytes));
+    TRY(record_add(r, "/cost/peak_memory_bytes", RECORD_I64, 0, NULL, &t->peak_bytes));
     TRY(record_add_scalar(r, "/cost/seconds_total", t->total[2]));
     for (int p = 0; p < N_PHASE; p++)
         for (int k = 0; k < 3; k++) {
@@ -77,7 +83,7 @@ out:
 }
 
 static int write_file(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
-                      const struct cost *cost, const struct phase_times *times)
+                      const struct cost *cost, const struct needs *needs)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
@@ -86,7 +92,7 @@ static int write_file(const struct job *job, const struct stage *s, const char *
     TRY(checkpoint_add_buffers(&r, &job->model, "/buffers", o->w));
     TRY(add_identity(&r, s, settings, digest));
     TRY(history_to_record(&o->history, &r, "/history"));
-    TRY(add_cost(&r, cost, times));
+    TRY(add_cost(&r, cost, needs));
     if (o->gradient_sum && s->kind == STAGE_ORIGIN)
         TRY(add_gradient_sum(&r, job, o, digest));
     TRY(provenance_add(&r, job));
@@ -99,10 +105,14 @@ out:
 int model_file_write(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
                      const struct cost *cost)
 {
-    struct phase_times times;
-    gather_times(job->comm, cost, &times);
-    int rc = job->comm->rank == 0 ? write_file(job, s, settings, o, cost, &times) : IAU_OK;
-    return comm_agree(job->comm, rc);
+    struct needs needs;
+    gather_needs(job->comm, cost, &needs);
+    int rc = job->comm->rank == 0 ? write_file(job, s, settings, o, cost, &needs) : IAU_OK;
+    rc = comm_agree(job->comm, rc);
+    if (rc == IAU_OK)
+        log_line("%s  written to %s; at most %.0f MiB of memory a rank", s->name, s->path,
+                 (double)needs.peak_bytes / 1048576);
+    return rc;
 }
 
 static int read_file(struct model_file *f, const struct job *job, const char *path)

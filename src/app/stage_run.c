@@ -84,7 +84,6 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
     TRY(stage_trains(job, s) ? run_training(job, s, settings, resume, &e, &o) : run_iau(job, s, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost));
     TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_remove(s->restart_path) : IAU_OK));
-    log_line("%s  written to %s", s->name, s->path);
 out:
     outcome_free(&o);
     engine_free(&e);
