@@ -162,6 +162,7 @@ static void odd_shapes_match_naive_loops(void)
 
 static void long_units_and_many_pairs_match_naive_loops(void)
 {
+    check_problem(2048, 13, 64, 2); /* wide enough for BLAS */
     check_problem(400, 120, 16, 2);
     check_problem(130, 129, 64, 1);
     check_problem(37, 11, 80, 1);
