@@ -233,8 +233,12 @@ def roofline_panel(ax, bench):
                    edgecolors=MODEL_COLORS[layer["model"]],
                    facecolors=MODEL_COLORS[layer["model"]] if layer["kind"] == "conv" else "white")
     ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
-    ax.annotate(f"sgemm {peak:.0f} GFLOP/s", (x[0], peak), (4, 3), textcoords="offset points",
-                fontsize=8)
+    for axis in ax.xaxis, ax.yaxis:
+        axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(matplotlib.ticker.NullLocator())
+    ax.annotate(f"sgemm {peak:.0f} GFLOP/s", (x[-1], peak), (-3, -4), fontsize=8, ha="right",
+                va="top", textcoords="offset points")
     ridge = peak / copy
     if ridge > x[0]:
         at = np.sqrt(x[0] * ridge)
@@ -245,7 +249,8 @@ def roofline_panel(ax, bench):
     handles += [plt.Line2D([], [], marker=mark, ls="", color=MUTED, label=name)
                 for name, mark in PASS_MARKERS.items()]
     handles.append(plt.Line2D([], [], marker="o", ls="", mfc="white", color=MUTED, label="dense"))
-    ax.legend(handles=handles, loc="lower right", ncols=2, handletextpad=0.2, columnspacing=1)
+    ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4,
+              handletextpad=0.2, columnspacing=1.5)
     ax.set_title("Layers on one core")
     ax.set_xlabel("nominal FLOP per byte that must move")
     ax.set_ylabel("nominal GFLOP/s")
@@ -265,8 +270,8 @@ def prediction_panel(ax, prediction):
     ax.set_ylim(0, 105)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter(lambda p, _: f"{p:,.0f}")
-    ax.legend(loc="lower left", fontsize=7)
-    ax.set_title(f"Prediction: {1e6 * network['latency_s']:g} us, "
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=7.5)
+    ax.set_title(f"Prediction: {1e6 * network['latency_s']:g} µs, "
                  f"{1e-9 * network['bandwidth_bytes_s']:g} GB/s a rank")
     ax.set_xlabel("ranks")
     ax.set_ylabel("efficiency, %")
@@ -274,7 +279,7 @@ def prediction_panel(ax, prediction):
 
 def bench_layers(bench):
     """What bench_layers.json holds: the roofline, and the prediction where there is one."""
-    fig, axes = new_figure(1, 2 if bench.get("prediction") else 1, 4.8)
+    fig, axes = new_figure(1, 2 if bench.get("prediction") else 1, 5.4)
     roofline_panel(axes[0, 0], bench)
     if bench.get("prediction"):
         prediction_panel(axes[0, 1], bench["prediction"])

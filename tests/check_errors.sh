@@ -168,7 +168,7 @@ echo 'data: [1, 2' >bad.yaml
 fails 2 'bad.yaml:2:1: did not find expected' "$IAU" train bad.yaml
 : >bad.yaml
 fails 2 'bad.yaml' "$IAU" train bad.yaml
-fails 1 'cannot open nowhere.yaml: No such file or directory' launch 2 "$IAU" train nowhere.yaml
+fails 2 'cannot open nowhere.yaml: No such file or directory' launch 2 "$IAU" train nowhere.yaml
 override '--train.lr=0.1: unknown setting.*train.optimizer.lr' --train.lr=0.1
 override '--train.epochs=0: .*1' --train.epochs=0
 override '--train.epochs=x: ' --train.epochs=x
@@ -217,6 +217,36 @@ fails 1 'way/origin.h5 is not an HDF5 file, and in the way of an output; use --f
 fails 1 'way/results.h5 is in the way and no whole results file' "$IAU" run good.yaml --output.dir=way
 fails 1 'cannot use output.dir good.yaml: good.yaml is no directory' "${train[@]}" --output.dir=good.yaml
 fails 1 'cannot use output.dir good.yaml/x: Not a directory' launch 2 "${train[@]}" --output.dir=good.yaml/x
+
+# What is in the way of a late stage is found before the first one begins.
+mkdir late && "$IAU" -q run good.yaml --forget.seed=2 --output.dir=other && cp other/iau.h5 late
+late=("$IAU" run good.yaml --output.dir=late)
+fails 1 'late/iau.h5 was made with other settings: forget.seed \(2 there, 1 here\); use --force' launch 2 "${late[@]}"
+fails 1 'late/iau.h5 was made with other settings: forget.seed' "${late[@]}" --dry-run
+[ "$(ls late)" = iau.h5 ] && cmp -s other/iau.h5 late/iau.h5
+verdict "another request's model in the way: nothing is begun" $?
+cp -p kept/origin.h5 late
+fails 1 'late/iau.h5 was made with other settings: forget.seed' "${late[@]}"
+fails 1 'late/iau.h5 was made with other settings: forget.seed' launch 2 "$IAU" unlearn good.yaml --output.dir=late
+[ "$(ls late)" = $'iau.h5\norigin.h5' ] && cmp -s kept/origin.h5 late/origin.h5
+verdict "the same where the origin is there" $?
+rm late/* && echo precious >late/iau.h5
+fails 1 'late/iau.h5 is not an HDF5 file, and in the way of an output' "${late[@]}"
+rm late/* && mkdir late/iau.h5
+fails 1 'late/iau.h5 is a directory, no regular file' "${late[@]}" --force
+[ "$(ls late)" = iau.h5 ]
+verdict "foreign files and folders in the way: nothing is begun" $?
+rm -r late/iau.h5 && echo precious | tee late/iau.h5 >late/origin.h5
+works '^iau  written to late/iau.h5' launch 2 "${late[@]}" --force
+rm late/* && cp kept/iau.h5 late
+works '^iau  already done: late/iau.h5$' "${late[@]}"
+fails 1 'late/iau.h5 was made with other settings: method.method \(iau there, retrain here\), method.correction \(on there, not set here\)' \
+    "$IAU" unlearn good.yaml --output.dir=late '--methods.iau.method=retrain'
+sed 's/valid: 0.2/valid: 0.9/; s/ratio: 0.05/ratio: 0.5/; s/name: mlp, hidden: .16./name: resnet18, width: 1/' good.yaml >norm.yaml
+fails 2 'retrain: 11 samples in batches of 64 leave no group of 16 samples' launch 2 "$IAU" run norm.yaml --output.dir=norm
+[ ! -e norm ]
+verdict "retained samples too few for batch norm: nothing is begun" $?
+
 mkdir -p csv/progress.csv
 fails 1 'cannot write csv/progress.csv: Is a directory' "${train[@]}" --output.dir=csv
 
@@ -272,6 +302,15 @@ apart "the data file's digest differs from rank 0 on 1 of 3 ranks: 1"
 cp small.h5 apart/small.h5
 flip apart/small.h5 $(($(stat -c %s small.h5) / 2))
 apart 'small.h5: .*checksum'
+
+cp small.h5 apart/small.h5
+echo "$first" >ids.txt
+echo "$trained" | sed -n 2p >apart/ids.txt
+fails 1 'the forget set \(forget.ids = ids.txt\) differs from rank 0 on 1 of 3 ranks: 1' \
+    launch 3 bash apart.sh "$IAU" -q unlearn "$PWD/good.yaml" --forget.ratio=0 --forget.ids=ids.txt --output.dir=new3
+cp ids.txt apart/ids.txt
+fails 1 'new3/origin.h5 is not there, the origin of method iau' \
+    launch 3 bash apart.sh "$IAU" -q unlearn "$PWD/good.yaml" --forget.ratio=0 --forget.ids=ids.txt --output.dir=new3
 
 fails 1 'origin: epoch 1 step [0-9]+: .* is not finite or too large; a smaller learning rate may help' \
     launch 3 "${train[@]}" -q --output.dir=nan --train.optimizer.lr=1e30

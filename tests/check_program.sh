@@ -101,6 +101,33 @@ verdict "a table of these" $? output
 verdict "an evaluation leaves only results" $?
 works '^results: part/results.h5$' "$IAU" evaluate small.yaml --output.dir=part --data.valid=0.2 --evaluate.samples=on
 
+# --- requests with folders of their own, from the same origins
+mkdir -p requests && cp -p out/deep/origin.h5 out/deep/origin_gr.h5 requests
+request=(small.yaml --output.origins=requests --output.dir=requests/17 --forget.seed=17)
+chmod a-w requests
+works '^iau  written to requests/17/iau.h5' launch 2 "$IAU" unlearn "${request[@]}" --output.origins=out/deep
+chmod u+w requests
+works '^origin  already done: requests/origin.h5$' "$IAU" run "${request[@]}"
+works '^results: requests/17/results.h5$' launch 2 "$IAU" evaluate "${request[@]}"
+grep -qE '^origin_gr +[0-9.]+ ' output && grep -qE '^iau +([0-9.]+ +){4}0\.[0-9]+ +0\.[0-9]+ ' output
+verdict "an evaluation finds the origins, too" $? output
+[ "$(cd requests && ls)" = $'17\norigin.h5\norigin_gr.h5' ] && cmp -s out/deep/origin.h5 requests/origin.h5 &&
+    [ "$(cd requests/17 && echo *)" = 'ia.h5 iau.h5 progress.csv results.h5 retrain.h5 retrain_gr.h5' ]
+verdict "the origins stay where they are, all else goes to the request's folder" $? <(ls -R requests)
+works '^results: requests/18/results.h5$' launch 2 "$IAU" evaluate "${request[@]}" --output.dir=requests/18
+works '^origin_gr +origin +done +0 +0.0 +0 +0.0  requests/origin_gr.h5$' "$IAU" run "${request[@]}" --dry-run
+works '^origin  written to fresh/origins/origin.h5' launch 2 "$IAU" train small.yaml --output.origins=fresh/origins --output.dir=fresh/run
+[ "$(cd fresh/origins && echo *)" = 'origin.h5 origin_gr.h5' ] && [ "$("$IAU" inspect --digest fresh/origins/origin.h5)" = \
+    "$("$IAU" inspect --digest out/deep/origin.h5)" ]
+verdict "training writes the origins there, with the same bytes" $? <(ls -R fresh)
+fails 1 'cannot use output.origins small.yaml: small.yaml is no directory' "$IAU" train small.yaml --output.origins=small.yaml
+fails 2 '.*data.file = fresh/origin.h5: is the file of an origin' "$IAU" train small.yaml --output.origins=fresh --data.file=fresh/origin.h5
+fails 1 'fresh/origins/origin_gr.h5 was made with other settings: origins.origin_gr.train.restriction.alpha|fresh/origins/origin_gr.h5 was made with other settings: train.restriction.alpha' \
+    "$IAU" train small.yaml --output.origins=fresh/origins --origins.origin_gr.train.restriction.alpha=0.5
+
+# --- training does not ask what is to be forgotten
+works '^origin  already done' "$IAU" train small.yaml --forget.ratio=0 --forget.ids=nowhere.txt
+
 # --- inspect
 for file in data/small.h5 out/deep/origin.h5 out/deep/iau.h5 out/deep/results.h5; do
     works '^checksums and digest are right$' "$IAU" inspect "$file"

@@ -144,4 +144,55 @@ works '^iau  already done' "$IAU" unlearn stop.yaml
 rm out/iau.h5
 fails 1 'out/origin.h5 is not there, the origin of method iau; make it with .iau train. or .iau run.' "$IAU" unlearn stop.yaml
 
+# --- Stopped outside of training.
+unlearns_again() {
+    [ "$(grep -c '^iau,step,3,' out/progress.csv)" -ge 2 ]
+}
+cp before.h5 out/origin.h5
+(exec "${mpirun[@]}" -n 2 "$IAU" unlearn stop.yaml --methods.iau.steps=1000000 --methods.iau.lr=1e-9 >steps 2>&1) &
+pid=$!
+wait_for grep -q '^iau,step,3,' out/progress.csv
+kill -USR1 "$(child_of "$pid")"
+ended "SIGUSR1 while unlearning" "$pid" 75
+grep -qE '^iau  stopped before step [0-9]+; the same command begins it anew$' steps && [ ! -e out/iau.h5 ]
+verdict "unlearning says where it stopped, and leaves no model" $? steps
+(exec "$IAU" unlearn stop.yaml --methods.iau.steps=1000000 --methods.iau.lr=1e-9 >steps 2>&1) &
+pid=$!
+wait_for unlearns_again
+kill -TERM "$pid"
+ended "SIGTERM while unlearning" "$pid" 75
+
+# Stopped between two stages: a full pipe keeps the first line back until the signal has come.
+mkfifo full
+exec 3<>full
+head -c 65536 /dev/zero >&3
+catches_usr1() {
+    local caught
+    caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status") && [ $((0x$caught & 0x200)) -ne 0 ]
+}
+(exec "$IAU" run stop.yaml --output.dir=none >full 2>said) &
+pid=$!
+wait_for catches_usr1 "$pid"
+kill -USR1 "$pid"
+cat <&3 >drained &
+drain=$!
+ended "SIGUSR1 before the first stage" "$pid" 75
+wait_for grep -aq '^stopped before making origin; the same command does the rest$' drained && [ ! -e none ] && [ ! -s said ]
+verdict "it says what it did not begin" $? drained
+kill "$drain"
+wait "$drain" 2>/dev/null
+
+# What has nothing to go on with is killed as any program.
+head -c 65536 /dev/zero >&3
+(exec "$IAU" inspect out/origin.h5 >full 2>said) &
+pid=$!
+sleep 1
+! catches_usr1 "$pid"
+verdict "inspect catches no signal" $?
+kill -TERM "$pid"
+cat <&3 >/dev/null &
+drain=$!
+ended "SIGTERM while inspecting" "$pid" 143
+kill "$drain"
+
 finish stop

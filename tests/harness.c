@@ -170,11 +170,23 @@ __attribute__((format(printf, 4, 5))) static void check(const char *file, int li
     CU_assertImplementation(condition, (unsigned int)line, text, file, "", CU_FALSE);
 }
 
+static const char *code_name(int code)
+{
+    switch (code) {
+#define X(code, status) \
+    case code:          \
+        return #code;
+        IAU_ERROR_LIST(X)
+#undef X
+    }
+    return "unknown";
+}
+
 void harness_expect_error_at(const char *file, int line, int rc, int code, const char *text)
 {
     const char *message = error_message();
     check(file, line, rc == code, "code %d (%s) where %d (%s) is expected; message \"%s\"", rc,
-          error_text(rc), code, error_text(code), message);
+          code_name(rc), code, code_name(code), message);
     check(file, line, strstr(message, text) != NULL, "message \"%s\" lacks \"%s\"", message, text);
     error_clear();
 }

@@ -104,22 +104,22 @@ static int same_move(struct augment_move a, struct augment_move b)
     return a.dy == b.dy && a.dx == b.dx && a.flip == b.flip;
 }
 
-static void a_move_depends_on_seed_epoch_and_row(void)
+static void a_move_depends_on_seed_epoch_and_id(void)
 {
     const struct augment a = {.opts = {4, 1}, .seed = 42, .epoch = 3};
     struct augment other_epoch = a, other_seed = a;
     other_epoch.epoch = 4;
     other_seed.seed = 43;
-    int n = 2000, same_epoch = 0, same_seed = 0, same_row = 0;
-    for (int64_t row = 0; row < n; row++) {
-        struct augment_move m = augment_draw(&a, row);
-        CU_ASSERT_TRUE(same_move(m, augment_draw(&a, row)));
-        same_epoch += same_move(m, augment_draw(&other_epoch, row));
-        same_seed += same_move(m, augment_draw(&other_seed, row));
-        same_row += same_move(m, augment_draw(&a, row + 1));
+    int n = 2000, same_epoch = 0, same_seed = 0, same_id = 0;
+    for (int64_t id = 0; id < n; id++) {
+        struct augment_move m = augment_draw(&a, id);
+        CU_ASSERT_TRUE(same_move(m, augment_draw(&a, id)));
+        same_epoch += same_move(m, augment_draw(&other_epoch, id));
+        same_seed += same_move(m, augment_draw(&other_seed, id));
+        same_id += same_move(m, augment_draw(&a, id + 1));
     }
     /* By chance one in 162: 12.3 of 2000, standard deviation 3.5. */
-    CU_ASSERT_TRUE(same_epoch < 30 && same_seed < 30 && same_row < 30);
+    CU_ASSERT_TRUE(same_epoch < 30 && same_seed < 30 && same_id < 30);
 }
 
 static void moves_are_uniform(void)
@@ -127,8 +127,8 @@ static void moves_are_uniform(void)
     enum { SIDE = 9, CELLS = 2 * SIDE * SIDE, EACH = 500 };
     const struct augment a = {.opts = {4, 1}, .seed = 7, .epoch = 1};
     int count[CELLS] = {0}, outside = 0;
-    for (int64_t row = 0; row < CELLS * EACH; row++) {
-        struct augment_move m = augment_draw(&a, row);
+    for (int64_t id = 0; id < CELLS * EACH; id++) {
+        struct augment_move m = augment_draw(&a, id);
         if (abs(m.dy) > 4 || abs(m.dx) > 4 || (m.flip & ~1))
             outside++;
         else
@@ -147,9 +147,9 @@ static void what_is_off_does_nothing(void)
     int mirrored = 0;
     CU_ASSERT_FALSE(augment_is_on(&(struct augment_opts){0}));
     CU_ASSERT_TRUE(augment_is_on(&crop.opts) && augment_is_on(&flip.opts));
-    for (int64_t row = 0; row < 1000; row++) {
-        struct augment_move m = augment_draw(&flip, row);
-        CU_ASSERT_TRUE(m.dy == 0 && m.dx == 0 && augment_draw(&crop, row).flip == 0);
+    for (int64_t id = 0; id < 1000; id++) {
+        struct augment_move m = augment_draw(&flip, id);
+        CU_ASSERT_TRUE(m.dy == 0 && m.dx == 0 && augment_draw(&crop, id).flip == 0);
         mirrored += m.flip;
     }
     CU_ASSERT_TRUE(mirrored > 420 && mirrored < 580); /* 500 +- 16 */
@@ -194,13 +194,13 @@ static int same_lane(const float *a, int lane_a, const float *b, int lane_b)
     return !differ;
 }
 
-/* The row that a sample is keyed by here: not its place. */
-static int64_t *some_rows(void)
+/* The id that a sample is keyed by here: not its place. */
+static int64_t *some_ids(void)
 {
-    int64_t n = images.rows[PART_TRAIN].n, *row = mem_alloc(n, sizeof *row);
+    int64_t n = images.rows[PART_TRAIN].n, *id = mem_alloc(n, sizeof *id);
     for (int64_t i = 0; i < n; i++)
-        row[i] = 5 * i + 2;
-    return row;
+        id[i] = 5 * i + 2;
+    return id;
 }
 
 static void a_unit_holds_the_moved_samples(void)
@@ -208,8 +208,8 @@ static void a_unit_holds_the_moved_samples(void)
     const struct dataset *d = &images.dataset;
     struct rows *r = &images.rows[PART_TRAIN], original = *r;
     int32_t index[16];
-    int64_t *row = some_rows();
-    struct augment a = {.opts = {4, 1}, .seed = 11, .epoch = 2, .row = row};
+    int64_t *id = some_ids();
+    struct augment a = {.opts = {4, 1}, .seed = 11, .epoch = 2, .id = id};
     struct engine e;
     small_engine(&e, &images, 16, &test_comm);
     CU_ASSERT_EQUAL(engine_augment(&e), IAU_OK);
@@ -218,7 +218,7 @@ static void a_unit_holds_the_moved_samples(void)
     float *out = gather_unit(&e, index, 13, &a);
     char *moved = mem_alloc(r->n, r->sample_bytes);
     for (int64_t i = 0; i < r->n; i++) {
-        struct augment_move m = augment_draw(&a, row[i]);
+        struct augment_move m = augment_draw(&a, id[i]);
         naive_copy(&m, 4, d->c, d->h, d->w, 1, (const char *)r->x + i * (int64_t)r->sample_bytes,
                    moved + i * (int64_t)r->sample_bytes);
     }
@@ -229,14 +229,14 @@ static void a_unit_holds_the_moved_samples(void)
     free(out);
     free(truth);
     free(moved);
-    free(row);
+    free(id);
     engine_free(&e);
 }
 
 static void the_key_is_the_sample_not_its_place(void)
 {
-    int64_t *row = some_rows();
-    struct augment a = {.opts = {4, 1}, .seed = 11, .epoch = 2, .row = row}, later = a;
+    int64_t *id = some_ids();
+    struct augment a = {.opts = {4, 1}, .seed = 11, .epoch = 2, .id = id}, later = a;
     int32_t up[16], down[16];
     int unmoved = 0, repeated = 0;
     struct engine e;
@@ -257,7 +257,7 @@ static void the_key_is_the_sample_not_its_place(void)
     free(first);
     free(reversed);
     free(next);
-    free(row);
+    free(id);
     engine_free(&e);
 }
 
@@ -368,6 +368,40 @@ static void every_epoch_moves_the_samples_anew(void)
     }
 }
 
+/* Parameters that stay give the mean loss of the samples as their ids, which are not their rows, move them. */
+static void training_moves_a_sample_by_its_id(void)
+{
+    struct run r = augmented_run();
+    int64_t n = images.rows[PART_TRAIN].n, *id = mem_alloc(n, sizeof *id);
+    float *w = mem_alloc(model_state_floats(&images.model), sizeof *w);
+    for (int64_t i = 0; i < n; i++)
+        id[i] = small_data_id(PART_TRAIN, i);
+    struct augment a = {.opts = r.opts.augment, .seed = (uint64_t)r.opts.seed, .id = id};
+    double loss = 0;
+    struct engine e;
+    r.opts.optimizer.lr = 1e-30;
+    execute(&r);
+    small_engine(&e, &images, 16, &test_comm);
+    CU_ASSERT_EQUAL(engine_augment(&e), IAU_OK);
+    model_init_params(&images.model, (uint64_t)r.opts.seed, w);
+    for (int64_t i = 0; i < sets.train.n; i++) {
+        int32_t index = (int32_t)sets.train.row[i];
+        struct piece piece = {&index, 1};
+        struct work work = {
+            .rows = &images.rows[PART_TRAIN], .n_unit = 1, .piece = &piece, .augment = &a};
+        sweep_gather(&e, &work, 0, &e.worker[0].unit);
+        model_forward(&images.model, w, &e.worker[0].unit);
+        loss += unit_loss(&e.worker[0].unit);
+    }
+    CU_ASSERT_EQUAL(r.rc, IAU_OK);
+    CU_ASSERT_DOUBLE_EQUAL(history_at(&r.o.history, 0, "loss_train"), loss / (double)sets.train.n,
+                           1e-6);
+    outcome_free(&r.o);
+    engine_free(&e);
+    free(id);
+    free(w);
+}
+
 static void only_training_sees_moved_samples(void)
 {
     struct run r = augmented_run();
@@ -445,7 +479,7 @@ int main(int argc, char **argv)
     CU_TestInfo tests[] = {
         {"(open data)", open_data},
         {"every pixel is where it belongs", every_pixel_is_where_it_belongs},
-        {"a move depends on seed, epoch and row", a_move_depends_on_seed_epoch_and_row},
+        {"a move depends on seed, epoch and id", a_move_depends_on_seed_epoch_and_id},
         {"moves are uniform", moves_are_uniform},
         {"what is off does nothing", what_is_off_does_nothing},
         {"settings that do not fit the data are refused",
@@ -456,6 +490,7 @@ int main(int argc, char **argv)
          training_gives_the_same_bytes_at_any_rank_count},
         {"a resumed run equals an unbroken one", a_resumed_run_equals_an_unbroken_one},
         {"every epoch moves the samples anew", every_epoch_moves_the_samples_anew},
+        {"training moves a sample by its id", training_moves_a_sample_by_its_id},
         {"only training sees moved samples", only_training_sees_moved_samples},
         {"a trainer refuses what does not fit", a_trainer_refuses_what_does_not_fit},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},

@@ -78,6 +78,7 @@ static void defaults_are_the_documented_ones(void)
     CU_ASSERT_EQUAL(cfg.n_method, 0);
     CU_ASSERT_EQUAL(cfg.evaluate.samples, 0);
     CU_ASSERT_STRING_EQUAL(cfg.output.dir, "out");
+    CU_ASSERT_STRING_EQUAL(config_origins_folder(&cfg), "out");
     CU_ASSERT_EQUAL(cfg.output.checkpoint_s, 600);
     config_free(&cfg);
     accept(&cfg, DATA "model: {name: mlp}\n");
@@ -392,10 +393,10 @@ static void texts_hold_what_defines_bytes_and_no_more(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "method.method = iau\nmethod.correction = on\n"));
     CU_ASSERT_PTR_NULL(strstr(text, "d.h5"));
     free(text);
-    static const char *const ignored[] = {"--data.file=x.h5",        "--output.dir=x",
-                                          "--output.checkpoint_s=5", "--forget.ids=x",
-                                          "--evaluate.samples=on",   "--methods.iau.cache=off"};
-    for (int i = 0; i < 6; i++)
+    static const char *const ignored[] = {
+        "--data.file=x.h5", "--output.dir=x",        "--output.checkpoint_s=5", "--output.origins=x",
+        "--forget.ids=x",   "--evaluate.samples=on", "--methods.iau.cache=off"};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         for (int scope = SCOPE_ORIGIN; scope <= SCOPE_METHOD; scope++)
             expect_changes(scope, 0, ignored[i], 0);
     static const char *const counted[] = {

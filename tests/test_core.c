@@ -42,15 +42,13 @@ static void long_messages_end_in_dots(void)
     error_clear();
 }
 
-static void codes_have_a_status_and_a_text(void)
+static void codes_have_a_status(void)
 {
     CU_ASSERT_EQUAL(error_exit_status(IAU_OK), 0);
     CU_ASSERT_EQUAL(error_exit_status(IAU_STOPPED), 75);
     CU_ASSERT_EQUAL(error_exit_status(IAU_ERR_USAGE), 2);
     CU_ASSERT_EQUAL(error_exit_status(IAU_ERR_IO), 1);
     CU_ASSERT_EQUAL(error_exit_status(9999), 1);
-    CU_ASSERT_STRING_EQUAL(error_text(IAU_ERR_MEM), "out of memory");
-    CU_ASSERT_STRING_EQUAL(error_text(-1), "unknown error");
 }
 
 /* The examples of FIPS 180-2, and one that no single block holds. */
@@ -242,8 +240,15 @@ static void peak_memory_grows_with_use(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
     p[BYTES / 2] = 1;
     CU_ASSERT_TRUE(before > 1 << 20);
-    CU_ASSERT_TRUE(mem_peak_bytes() >= BYTES);
+    int64_t peak = mem_peak_bytes();
+    CU_ASSERT_TRUE(peak >= BYTES);
     free(p);
+    CU_ASSERT_TRUE(mem_peak_bytes() >= BYTES);
+    mem_peak_reset();
+    if (access("/proc/self/clear_refs", W_OK) != 0)
+        harness_skip("a peak measured anew: /proc/self/clear_refs");
+    else
+        CU_ASSERT_TRUE(mem_peak_bytes() < peak - BYTES / 2);
 }
 
 static void clock_runs_forward(void)
@@ -260,7 +265,6 @@ static void print_all_kinds(int rank, enum log_level level)
 {
     log_init(rank, level);
     log_line("line %d", 1);
-    log_detail("detail %d", 2);
     log_warn("warning %d", 3);
     log_live("live %d", 4);
 }
@@ -294,7 +298,7 @@ static void only_rank_0_speaks_and_only_as_loud_as_asked(void)
 {
     expect_output(0, LOG_LEVEL_QUIET, "iau: warning: warning 3\n");
     expect_output(0, LOG_LEVEL_NORMAL, "line 1\niau: warning: warning 3\n");
-    expect_output(0, LOG_LEVEL_VERBOSE, "line 1\ndetail 2\niau: warning: warning 3\n");
+    expect_output(0, LOG_LEVEL_VERBOSE, "line 1\niau: warning: warning 3\n");
     expect_output(1, LOG_LEVEL_VERBOSE, "");
 }
 
@@ -303,7 +307,7 @@ int main(int argc, char **argv)
     CU_TestInfo tests[] = {
         {"the first error stays", the_first_error_stays},
         {"long messages end in dots", long_messages_end_in_dots},
-        {"codes have a status and a text", codes_have_a_status_and_a_text},
+        {"codes have a status", codes_have_a_status},
         {"digests match known values", digests_match_known_values},
         {"array headers are path and extents", array_headers_are_path_and_extents},
         {"random words match known answers", random_words_match_known_answers},

@@ -511,6 +511,32 @@ static void calibration_meets_the_validation_loss(void)
     }
 }
 
+/* A full step so long that its losses are beyond what a sum takes is only too long. */
+static void calibration_comes_back_from_an_overflow(void)
+{
+    char printed[1000];
+    struct capture c;
+    struct run r = table_run(&learned), small = table_run(&learned);
+    small.opts.optimizer = r.opts.optimizer = OPTIMIZER_SGD;
+    small.opts.step = r.opts.step = IAU_STEP_CALIBRATED;
+    small.opts.lr = 0.05;
+    r.opts.lr = 0.05 * (1 << 24);
+    capture_begin(&c);
+    execute(&r);
+    capture_end(&c, printed, sizeof printed);
+    execute(&small);
+    CU_ASSERT_EQUAL(r.rc, IAU_OK);
+    CU_ASSERT_STRING_EQUAL(printed, "");
+    if (r.rc == IAU_OK && small.rc == IAU_OK) {
+        double length = history_at(&r.o.history, 0, "length") * (1 << 24);
+        CU_ASSERT_DOUBLE_EQUAL(mean_loss(&table, r.o.w, &learned.forget),
+                               mean_loss(&table, r.o.w, &learned.valid), 1e-3);
+        CU_ASSERT_DOUBLE_EQUAL(length / history_at(&small.o.history, 0, "length"), 1, 1e-2);
+    }
+    outcome_free(&r.o);
+    outcome_free(&small.o);
+}
+
 static void calibration_leaves_a_forgotten_set_alone(void)
 {
     char printed[1000];
@@ -726,6 +752,7 @@ int main(int argc, char **argv)
         {"three steps are one after another", three_steps_are_one_after_another},
         {"adam keeps its state between steps", adam_keeps_its_state_between_steps},
         {"calibration meets the validation loss", calibration_meets_the_validation_loss},
+        {"calibration comes back from an overflow", calibration_comes_back_from_an_overflow},
         {"calibration leaves a forgotten set alone", calibration_leaves_a_forgotten_set_alone},
         {"the history holds what it says", the_history_holds_what_it_says},
         {"columns that are unknown are empty", columns_that_are_unknown_are_empty},

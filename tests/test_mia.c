@@ -236,10 +236,8 @@ static void scores_point_towards_members(void)
     float a[N_MIA_FEATURE], b[N_MIA_FEATURE];
     mia_features(member, 3, 1, 0, a);
     mia_features(other, 3, 1, 0, b);
-    for (enum mia_feature f = 0; f < N_MIA_FEATURE; f++) {
+    for (enum mia_feature f = 0; f < N_MIA_FEATURE; f++)
         CU_ASSERT_TRUE((float)mia_feature_sign(f) * a[f] > (float)mia_feature_sign(f) * b[f]);
-        CU_ASSERT_TRUE(strlen(mia_feature_text(f)) > 0);
-    }
     CU_ASSERT_STRING_EQUAL(mia_feature_name(MIA_MODIFIED_ENTROPY), "modified_entropy");
 }
 

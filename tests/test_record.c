@@ -112,6 +112,32 @@ static void a_record_comes_back_as_it_was(void)
     free(path);
 }
 
+static void attributes_come_without_arrays_and_arrays_go_by_prefix(void)
+{
+    struct record all, r;
+    char *path = write_filled("attributes.h5");
+    CU_ASSERT_EQUAL(record_read(&all, path), IAU_OK);
+    CU_ASSERT_EQUAL(record_read_attributes(&r, path), IAU_OK);
+    CU_ASSERT(r.n_array == 0 && r.n_attribute == all.n_attribute && r.n_attribute > 2);
+    CU_ASSERT_STRING_EQUAL(record_text(&r, "/", "name", "?"), "a model");
+    int64_t n = all.n_array, below = 0;
+    for (int64_t i = 0; i < n; i++)
+        below += strncmp(all.array[i].path, "/history/", 9) == 0;
+    record_drop(&all, "/hist");
+    CU_ASSERT_EQUAL(all.n_array, n);
+    record_drop(&all, "/history");
+    CU_ASSERT(below > 0 && all.n_array == n - below && !record_find(&all, "/history/epoch"));
+    CU_ASSERT_PTR_NOT_NULL(record_find(&all, "/empty"));
+    CU_ASSERT_EQUAL(all.n_attribute, r.n_attribute);
+    record_drop(&all, "/");
+    CU_ASSERT_EQUAL(all.n_array, 0);
+    record_free(&all);
+    record_free(&r);
+    CU_ASSERT_EQUAL(file_remove(path), IAU_OK);
+    harness_expect_error(record_read_attributes(&r, path), IAU_ERR_IO, "No such file or directory");
+    free(path);
+}
+
 static void large_arrays_come_back(void)
 {
     enum { N = 700001 };
@@ -462,6 +488,8 @@ int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
         {"a record comes back as it was", a_record_comes_back_as_it_was},
+        {"attributes come without arrays, and arrays go by prefix",
+         attributes_come_without_arrays_and_arrays_go_by_prefix},
         {"large arrays come back", large_arrays_come_back},
         {"a path or attribute given again is replaced",
          a_path_or_attribute_given_again_is_replaced},

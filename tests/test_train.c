@@ -292,6 +292,16 @@ static void without_validation_the_last_model_is_kept(void)
     outcome_free(&first.o);
 }
 
+/* Refused before a row is looked at: there is no such file. */
+static void a_rank_takes_no_more_rows_than_its_order_can_name(void)
+{
+    struct train_run r = run_table();
+    struct partition huge = *r.sets;
+    huge.train = (struct index_set){.part = PART_TRAIN, .n = (int64_t)test_comm.size << 32};
+    r.sets = &huge;
+    run_expect_failure(&r, IAU_ERR_CONFIG, "training samples on one rank");
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -307,6 +317,8 @@ int main(int argc, char **argv)
         {"of equals the last is kept", of_equals_the_last_is_kept},
         {"the gradient sum is the best model's", the_gradient_sum_is_the_best_models},
         {"without validation the last model is kept", without_validation_the_last_model_is_kept},
+        {"a rank takes no more rows than its order can name",
+         a_rank_takes_no_more_rows_than_its_order_can_name},
         {"close the data", run_close_data},
         CU_TEST_INFO_NULL,
     };

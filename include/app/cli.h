@@ -19,7 +19,7 @@ enum command {
 struct cli {
     enum command command;
     int help, version;  /* print that and stop; nothing else is checked then */
-    int quiet, verbose; /* not both */
+    int quiet, verbose; /* not both; verbose: errors say where in the source they arose */
     int force;   /* import, train, unlearn, evaluate, run: replace outputs that are in the way */
     int dry_run; /* train, unlearn, evaluate, run: check and print the plan */
     const char *config; /* train, unlearn, evaluate, run: the YAML file */

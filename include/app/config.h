@@ -15,6 +15,7 @@ struct origin_opts {
 
 struct output_opts {
     char *dir;                /* owned */
+    char *origins;            /* owned; the folder of the origins' files, "": dir */
     double checkpoint_s;      /* seconds between restart files; 0: only when stopped */
 };
 
@@ -58,6 +59,8 @@ int config_check_forget(const struct config *cfg);
 /** Local. The name of an origin's retrained twin: `origin` has `retrain`, `origin_gr` has `retrain_gr`, any other X has
  *  `retrain_X`. The caller frees; NULL when memory is short. */
 char *config_retrain_name(const char *origin);
+/** Local. The folder of the origins' files: output.origins, or output.dir. */
+const char *config_origins_folder(const struct config *cfg);
 /** Local. The reference of all settings as text: plain for --help, or a Markdown table for the README. The caller
  *  frees; NULL when memory is short. */
 char *config_reference(int markdown);

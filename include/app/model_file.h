@@ -8,12 +8,13 @@
 
 /* A model file in memory. */
 struct model_file {
-    struct record record;
+    struct record record; /* without /params and /buffers */
     float *w;             /* owned, [n_param + n_buffer] */
     char digest[DIGEST_CHARS];
 };
 
-/** Collective. Write a stage's outcome. @param settings from stage_settings; @param cost of the stage on this rank */
+/** Collective. Write a stage's outcome, with the peak of memory since mem_peak_reset.
+ *  @param settings from stage_settings; @param cost of the stage on this rank */
 int model_file_write(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
                      const struct cost *cost);
 /** Collective. Read a model file that fits the job's model and data; verifies its digest. */

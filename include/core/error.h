@@ -2,23 +2,23 @@
 #ifndef IAU_CORE_ERROR_H
 #define IAU_CORE_ERROR_H
 
-/* X(code, exit status of a process that ends with it, meaning); worst last, so that the maximum over ranks wins. */
-#define IAU_ERROR_LIST(X)                                     \
-    X(IAU_OK, 0, "done")                                      \
-    X(IAU_STOPPED, 75, "stopped early with a restart file")   \
-    X(IAU_ERR_USAGE, 2, "wrong command line")                 \
-    X(IAU_ERR_CONFIG, 2, "wrong setting")                     \
-    X(IAU_ERR_EXISTS, 1, "an output is in the way")           \
-    X(IAU_ERR_IO, 1, "a file cannot be read or written")      \
-    X(IAU_ERR_FORMAT, 1, "a file is not what it should be")   \
-    X(IAU_ERR_DATA, 1, "inputs do not fit together")          \
-    X(IAU_ERR_NUMERIC, 1, "a value is not finite or too large") \
-    X(IAU_ERR_CPU, 2, "the CPU lacks instructions of this build") \
-    X(IAU_ERR_REPLICA, 1, "ranks disagree on the parameters") \
-    X(IAU_ERR_MEM, 1, "out of memory")
+/* X(code, exit status of a process that ends with it); worst last, so that the maximum over ranks wins. */
+#define IAU_ERROR_LIST(X)                                             \
+    X(IAU_OK, 0)          /* done */                                  \
+    X(IAU_STOPPED, 75)    /* stopped early; may go on */              \
+    X(IAU_ERR_USAGE, 2)   /* wrong command line */                    \
+    X(IAU_ERR_CONFIG, 2)  /* wrong setting */                         \
+    X(IAU_ERR_EXISTS, 1)  /* an output is in the way */               \
+    X(IAU_ERR_IO, 1)      /* a file cannot be read or written */      \
+    X(IAU_ERR_FORMAT, 1)  /* a file is not what it should be */       \
+    X(IAU_ERR_DATA, 1)    /* inputs do not fit together */            \
+    X(IAU_ERR_NUMERIC, 1) /* a value is not finite or too large */    \
+    X(IAU_ERR_CPU, 2)     /* the CPU lacks instructions of this build */ \
+    X(IAU_ERR_REPLICA, 1) /* ranks disagree on the parameters */      \
+    X(IAU_ERR_MEM, 1)     /* out of memory */
 
 enum iau_error {
-#define X(code, status, text) code,
+#define X(code, status) code,
     IAU_ERROR_LIST(X)
 #undef X
 };
@@ -35,8 +35,6 @@ void error_show(int rank);
 void error_clear(void);
 /** Local. The process exit status that belongs to a code. */
 int error_exit_status(int code);
-/** Local. A short text for a code, never NULL. */
-const char *error_text(int code);
 /** Local, does not return. Report a broken invariant of the program itself and abort. */
 void error_require_failed(const char *file, int line, const char *cond) __attribute__((noreturn));
 

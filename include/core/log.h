@@ -8,15 +8,13 @@ enum log_level { LOG_LEVEL_QUIET, LOG_LEVEL_NORMAL, LOG_LEVEL_VERBOSE };
 void log_init(int rank, enum log_level level);
 /** Local. A line on stdout, from rank 0 only, at the normal level and above. */
 void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/** Local. The same at the verbose level only. */
-void log_detail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. `iau: warning: ...` on stderr, from rank 0 only, at every level. */
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. A live line: replaces itself on a terminal, at most ten times a second; nothing where stdout is no terminal. */
 void log_live(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. Whether live lines are shown. */
 int log_is_live(void);
-/** Local. Whether this process logs at the verbose level. */
+/** Local. Whether this process logs at the verbose level, at which errors name their place in the source. */
 int log_is_verbose(void);
 /** Local. Take the live line off the terminal before something else is printed there; fine when there is none. */
 void log_erase_live(void);

@@ -1,6 +1,6 @@
 /* Augmentation of images in training, as is usual for CIFAR: a random crop of the padded sample,
- * and a mirror image half of the time. What a sample becomes depends on seed, epoch and its row in
- * the file alone. Local; no allocation. */
+ * and a mirror image half of the time. What a sample becomes depends on seed, epoch and its stable
+ * id in the file alone. Local; no allocation. */
 #ifndef IAU_DATA_AUGMENT_H
 #define IAU_DATA_AUGMENT_H
 
@@ -20,7 +20,7 @@ struct augment {
     struct augment_opts opts;
     uint64_t seed;
     int64_t epoch;
-    const int64_t *row; /* borrowed: row in the file of each sample in memory */
+    const int64_t *id; /* borrowed: stable id of each sample in memory */
 };
 
 struct augment_move {
@@ -35,9 +35,9 @@ static inline int augment_is_on(const struct augment_opts *o)
 /** Whether the samples of `d` can be augmented so. @return IAU_OK, or IAU_ERR_CONFIG for tables,
  * and where the crop could miss the sample altogether */
 int augment_check(const struct augment_opts *o, const struct dataset *d);
-/** What becomes of the sample at row `row` of the file: dy and dx uniform in [-crop, crop],
+/** What becomes of the sample with the stable id `id`: dy and dx uniform in [-crop, crop],
  * independent. */
-struct augment_move augment_draw(const struct augment *a, int64_t row);
+struct augment_move augment_draw(const struct augment *a, int64_t id);
 /** out = the moved sample; both [c][h][w], uint8 or float, and not the same array. */
 void augment_copy(const struct augment_move *m, int c, int h, int w, int is_u8, const void *in,
                   void *out);

@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 #include "core/digest.h"
+#include "io/formats.h"
 
 struct comm;
 
-/* Root attributes `format` and `version` of a dataset file. */
-#define DATASET_FORMAT "iau-dataset"
+/* Root attribute `version` of a dataset file, beside its `format`. */
 enum { DATASET_VERSION = 1 };
 
 enum dataset_part { PART_TRAIN, PART_TEST, N_PART };

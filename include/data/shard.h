@@ -33,7 +33,7 @@ struct range shard_positions(const struct shard_plan *p, int j);
 struct range shard_unit(const struct shard_plan *p, int j, int64_t t);
 /** Samples of step t over all shards: B, or the rest in the last one, without units that are left out. */
 int64_t shard_step_samples(const struct shard_plan *p, int64_t t);
-/** The order of a shard of `n` samples in an epoch: runs of 64 are shuffled, then samples inside each group of 64
+/** The order of a shard of `n` samples in an epoch: runs of 64 are shuffled, then samples inside each pool of 64
  *  runs; keyed by (seed, epoch, shard). order[0..n) gets places in [0, n). */
 void shard_order(int64_t n, uint64_t seed, int64_t epoch, int shard, int32_t *order);
 

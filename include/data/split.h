@@ -1,5 +1,6 @@
-/* Train, validation, retain and forget sets by numpy's legacy random generator, so that anyone can recompute
- * them in Python (methods.md 2.1: numpy.random.seed(s); shuffle(arange(n))). Pure arithmetic; local. */
+/* Train, validation, retain and forget sets by numpy's legacy random generator, as in the paper's reference
+ * code (Lolo1222/IAU), so that anyone can recompute them in Python: numpy.random.seed(s); shuffle(arange(n)). Pure
+ * arithmetic; local. */
 #ifndef IAU_DATA_SPLIT_H
 #define IAU_DATA_SPLIT_H
 

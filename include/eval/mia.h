@@ -6,16 +6,16 @@
 
 #include <stdint.h>
 
-/* X(field, name in files, sign, meaning): sign * feature is a score, higher for samples that look
- * like members. */
-#define IAU_MIA_FEATURE_LIST(X)                                                                   \
-    X(MIA_CONFIDENCE, "confidence", 1, "softmax probability of the true label")                   \
-    X(MIA_ENTROPY, "entropy", -1, "entropy of the softmax, in nats")                              \
-    X(MIA_MODIFIED_ENTROPY, "modified_entropy", -1, "entropy that knows the true label, in nats") \
-    X(MIA_LOSS, "loss", -1, "cross-entropy, in nats")
+/* X(field, name in files, sign): sign * feature is a score, higher for samples that look like
+ * members. */
+#define IAU_MIA_FEATURE_LIST(X)                                                              \
+    X(MIA_CONFIDENCE, "confidence", 1)              /* softmax probability of the true label */ \
+    X(MIA_ENTROPY, "entropy", -1)                   /* of the softmax, in nats */            \
+    X(MIA_MODIFIED_ENTROPY, "modified_entropy", -1) /* one that knows the true label */      \
+    X(MIA_LOSS, "loss", -1)                         /* cross-entropy, in nats */
 
 enum mia_feature {
-#define X(field, name, sign, text) field,
+#define X(field, name, sign) field,
     IAU_MIA_FEATURE_LIST(X)
 #undef X
     N_MIA_FEATURE
@@ -38,8 +38,6 @@ struct mia_result {
 
 /** Name of a feature in files. */
 const char *mia_feature_name(enum mia_feature f);
-/** What a feature is, for people. */
-const char *mia_feature_text(enum mia_feature f);
 /** 1 where members have the higher values, -1 where they have the lower ones. */
 int mia_feature_sign(enum mia_feature f);
 /** Features of one sample from its softmax: p[i * stride] is the probability of class i < n_class.

@@ -62,5 +62,10 @@ int record_write(const struct record *r, const char *path);
 /** Read every array and attribute of a file; checksums are verified by HDF5. `r` is empty on error.
  *  @return IAU_OK, IAU_ERR_IO, IAU_ERR_FORMAT (names path and, where known, the object) or IAU_ERR_MEM */
 int record_read(struct record *r, const char *path);
+/** The same without the arrays: attributes alone, however large the file. A file that is damaged or cut short in its
+ *  structure is an error here, too; damage inside of arrays goes unseen. */
+int record_read_attributes(struct record *r, const char *path);
+/** Release the arrays at and below `prefix`; attributes stay. */
+void record_drop(struct record *r, const char *prefix);
 
 #endif

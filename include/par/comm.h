@@ -19,9 +19,8 @@ void comm_stop(struct comm *c);
  *  the highest code passed; the lowest rank that raised it prints its message, and its number unless it is 0; the
  *  others forget theirs. */
 int comm_agree(const struct comm *c, int rc);
-/** Collective. The same without printing: the message stays pending on the rank that raised it; on the others
- *  it is replaced by a copy of it, so that each may show or test it. */
-int comm_agree_quiet(const struct comm *c, int rc);
+/** Collective. Whether any rank was asked to stop. */
+int comm_stop_requested(const struct comm *c);
 /** Collective. x[0..n) becomes its sum over ranks, in place, on every rank. Same bits in any order. */
 void comm_sum_i64(const struct comm *c, int64_t *x, int64_t n);
 /** Collective. Element-wise minimum or maximum over ranks, in place. */

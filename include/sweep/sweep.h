@@ -98,7 +98,7 @@ struct work share_work(const struct engine *e, const struct share *s);
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u);
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit, void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
-/** Collective. Sum over threads and ranks. @param what  what is summed, for messages
+/** Collective. Sum over threads and ranks. @param what  what is summed, for messages; NULL: give none
  *  @return IAU_OK, or IAU_ERR_NUMERIC naming `what` and the tensor where an addend was not finite or too large */
 int sweep_reduce(struct engine *e, struct sums *s, const char *what);
 
@@ -114,7 +114,8 @@ void sweep_add_loss(struct engine *e, const float *w, const struct work *work, s
 void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int keep);
 /** Local. Hessian of the same step's loss sum times v, on the kept units. */
 void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit, struct sums *s);
-/** Collective. Mean loss and accuracy at w over a share. */
+/** Collective. Mean loss and accuracy at w over a share. @param what  for messages; NULL: a loss that is not finite or
+ *  too large is no error but comes out as INFINITY, with an accuracy of 0 */
 int sweep_loss(struct engine *e, const float *w, const struct share *share, const char *what, double *loss,
                double *accuracy);
 

@@ -19,8 +19,9 @@ int checkpoint_get_doubles(const struct record *r, const char *path, const struc
 int checkpoint_add_buffers(struct record *r, const struct model *m, const char *prefix, const float *w);
 int checkpoint_get_buffers(const struct record *r, const char *path, const struct model *m, const char *prefix,
                            float *w);
-/** This rank's counters and seconds as scalars under PREFIX, for a restart; and back from the file `path`, added to
- *  `c`. */
+/** Counters and seconds as scalars under PREFIX, for a restart; and back from the file `path`, added to `c`. The seconds
+ *  of earlier runs are those of rank 0, which writes; after a restart every rank takes them for its own, so that of
+ *  what was before it minimum, mean and maximum over the ranks are the same. */
 int checkpoint_add_cost(struct record *r, const char *prefix, const struct cost *c);
 int checkpoint_get_cost(const struct record *r, const char *path, const char *prefix, struct cost *c);
 

@@ -1,6 +1,6 @@
 /* Gradient restriction (IAU): the training loss gains alpha times the norm of the batch gradient g. Its gradient is
  * g + alpha H v with v = g / ||g||, per tensor or over all; H v is an exact Hessian-vector product of the same
- * batch (methods.md 2.3). */
+ * batch (arXiv 2507.23257, gradient restriction). */
 #ifndef IAU_TRAIN_RESTRICTION_H
 #define IAU_TRAIN_RESTRICTION_H
 

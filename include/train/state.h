@@ -27,6 +27,7 @@ struct training {
     struct range shards;  /* this rank's */
     struct rows rows;     /* their samples */
     struct augment augment;
+    int64_t *id;          /* owned, [rows.n]: stable ids; NULL without augmentation */
     int32_t *order;       /* owned, [rows.n] */
     struct piece *piece;  /* owned, one per own shard */
     struct share valid;

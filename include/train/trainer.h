@@ -3,6 +3,7 @@
 #ifndef IAU_TRAIN_TRAINER_H
 #define IAU_TRAIN_TRAINER_H
 
+#include "data/shard.h"
 #include "data/split.h"
 #include "sweep/sweep.h"
 #include "train/history.h"
@@ -33,6 +34,11 @@ struct trainer {
 /** Collective. Train as described by `t`. `o` is empty on error.
  *  @return IAU_OK, IAU_STOPPED after a stop request with the restart file written, or an agreed error */
 int trainer_run(struct outcome *o, const struct trainer *t);
+/** Local. The cut of an epoch over `n` samples into steps, without groups that are too small for batch norm.
+ *  @param[out] left_out  samples that each epoch leaves out, therefore
+ *  @return IAU_OK, or IAU_ERR_CONFIG, naming `name`, where nothing is left */
+int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name, const struct model *m,
+                 const struct train_opts *opts, int64_t n);
 /** Local. Release; fine on an empty outcome. */
 void outcome_free(struct outcome *o);
 /** Collective. SUM of gradients at w over a set, in double, into sum [n_param], and of the losses. */

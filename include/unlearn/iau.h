@@ -22,7 +22,7 @@ struct iau {
 /** Collective. Take the steps; each is one sweep and one reduction over both sets. If n_f <= n_r the retained sum is
  *  G(D) - G(D_f), whether G(D) comes from the cache or from the same sweep, so both give the same bytes; otherwise
  *  D_r has its own sweep. Without correction nothing is summed over D_r, and what is said of it is NAN. `o` has a
- *  history row a step, and is empty on error. */
+ *  history row a step, and is empty on error; IAU_STOPPED, with nothing kept, if any rank was asked to stop. */
 int iau_run(struct outcome *o, const struct iau *u);
 
 /** Local. q = weight * g_retain - g_forget in double, rounded once; norms, dot product and their cosine by the way. */

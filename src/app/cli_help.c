@@ -37,7 +37,8 @@ static const char exit_status[] =
     "  0   done, or done already\n"
     "  1   failed; the outputs there were before are unchanged\n"
     "  2   wrong command line or setting, or a build for another CPU\n"
-    "  75  stopped early by SIGUSR1 or SIGTERM, with a restart file: run it again\n";
+    "  75  stopped early by SIGUSR1 or SIGTERM: run it again to do the rest; training\n"
+    "      goes on from its restart file\n";
 
 static const char config_options[] =
     "Options:\n"
@@ -47,9 +48,11 @@ static const char config_options[] =
     "                           --methods.iau.lr=0.01; may be repeated\n"
     "      --dry-run            check everything, print rows, memory and gradients a\n"
     "                           rank and the files to be written, and stop\n"
-    "      --force              replace outputs that were made with other settings\n"
+    "      --force              make every output anew, and replace what is there; a\n"
+    "                           forced run that was stopped goes on from its restart\n"
+    "                           file\n"
     "  -q, --quiet              errors and warnings only\n"
-    "  -v, --verbose            say more\n"
+    "  -v, --verbose            errors say where in the source they arose\n"
     "  -h, --help               this text\n"
     "\n"
     "A command that is run again does what is left to do: outputs made with the same\n"
@@ -76,7 +79,7 @@ static const char import_text[] =
     "      --shuffle SEED  permute the training rows; ids stay with their samples\n"
     "      --force         replace an existing file\n"
     "  -q, --quiet         errors and warnings only\n"
-    "  -v, --verbose       say more\n"
+    "  -v, --verbose       errors say where in the source they arose\n"
     "  -h, --help          this text\n"
     "\n"
     "Examples:\n"
@@ -87,9 +90,11 @@ static const char import_text[] =
 static const char train_text[] =
     "Usage: iau train CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
     "\n"
-    "Trains every model listed under 'origins' and writes OUTPUT.DIR/NAME.h5. The\n"
-    "best epoch by validation accuracy is kept. Stopped by SIGUSR1 or the time limit,\n"
-    "it resumes from its restart file, also on another number of ranks.\n"
+    "Trains every model listed under 'origins' and writes OUTPUT.ORIGINS/NAME.h5, or\n"
+    "OUTPUT.DIR/NAME.h5 where output.origins is not set. The best epoch by validation\n"
+    "accuracy is kept. Stopped by SIGUSR1 or the time limit, it resumes from its\n"
+    "restart file, also on another number of ranks. What is to be forgotten has no\n"
+    "say here.\n"
     "\n"
     "Examples:\n"
     "  iau train config.yaml --dry-run\n"
@@ -102,12 +107,13 @@ static const char unlearn_text[] =
     "Applies every entry of 'methods' to its trained origin and writes\n"
     "OUTPUT.DIR/NAME.h5. What is forgotten is a share of the training set\n"
     "(forget.ratio), the samples of a list (forget.ids), or classes\n"
-    "(forget.classes): exactly one of them.\n"
+    "(forget.classes): exactly one of them. A request gets a folder of its own by\n"
+    "output.dir, where output.origins says in which folder the origins are.\n"
     "\n"
     "Examples:\n"
     "  iau unlearn config.yaml\n"
     "  iau unlearn config.yaml --forget.ratio=0 --forget.ids=ids.txt \\\n"
-    "      --output.dir=out/request-17\n"
+    "      --output.origins=out --output.dir=out/request-17\n"
     "\n";
 
 static const char evaluate_text[] =
@@ -143,7 +149,7 @@ static const char inspect_text[] =
     "Options:\n"
     "      --digest   print the digest alone\n"
     "  -q, --quiet    verify only\n"
-    "  -v, --verbose  say more\n"
+    "  -v, --verbose  errors say where in the source they arose\n"
     "  -h, --help     this text\n"
     "\n"
     "Examples:\n"

@@ -16,7 +16,8 @@ int command_import(const struct cli *cli, const struct comm *comm)
 }
 
 /* Run the stages whose kind is in the bit set `kinds`; then, with `evaluate`, evaluate all. */
-static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds, int may_import, int evaluate)
+static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds, int may_import,
+                      int evaluate)
 {
     int rc = IAU_OK;
     struct job job;
@@ -25,13 +26,16 @@ static int run_stages(const struct cli *cli, const struct comm *comm, unsigned k
     TRY(comm_agree(comm, stage_list_init(&stages, &job)));
     if (evaluate)
         TRY(evaluate_check_target(&job));
+    TRY(stage_check_all(&job, &stages, kinds));
     if (cli->dry_run) {
         TRY(plan_print(&job, &stages, kinds));
         goto out;
     }
     for (int i = 0; i < stages.n; i++)
-        if (kinds & 1u << stages.stage[i].kind)
+        if (kinds & 1u << stages.stage[i].kind) {
+            TRY(job_check_stop(&job, "making", stages.stage[i].name));
             TRY(stage_run(&job, &stages.stage[i]));
+        }
     if (evaluate)
         TRY(evaluate_stages(&job, &stages));
 out:

@@ -216,6 +216,15 @@ static int take_name(struct taken *list, int *n, char *name, const char *what, c
     return IAU_OK;
 }
 
+/* Whether `file` is FOLDER/NAME.h5, as written. */
+static int is_in(const char *file, const char *folder, const char *name)
+{
+    size_t n_folder = strlen(folder), n_name = strlen(name);
+    return strncmp(file, folder, n_folder) == 0 && file[n_folder] == '/' &&
+           strncmp(file + n_folder + 1, name, n_name) == 0 &&
+           strcmp(file + n_folder + 1 + n_name, ".h5") == 0;
+}
+
 static int check_names(const struct check *c)
 {
     const struct config *cfg = c->cfg;
@@ -241,15 +250,11 @@ static int check_names(const struct check *c)
         TRY(check_name(cfg->method[i].name, at));
         TRY(take_name(list, &n, mem_strdup(cfg->method[i].name), "an entry of methods", at));
     }
-    for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof(path), "%s.h5", list[i].name);
-        size_t len = strlen(cfg->output.dir);
-        const char *file = cfg->data.file;
-        if (strncmp(file, cfg->output.dir, len) == 0 && file[len] == '/' &&
-            strcmp(file + len + 1, path) == 0)
+    for (int i = 0; i < n; i++) /* the origins are the first */
+        if (is_in(cfg->data.file, i < cfg->n_origin ? config_origins_folder(cfg) : cfg->output.dir,
+                  list[i].name))
             TRY(FAIL(IAU_ERR_CONFIG, "%s: data.file = %s: is the file of %s", where(c, "data.file"),
-                     file, list[i].what));
-    }
+                     cfg->data.file, list[i].what));
 out:
     for (int i = 0; i < n; i++)
         free(list[i].name);
@@ -296,4 +301,9 @@ char *config_retrain_name(const char *origin)
     if (strcmp(origin, "origin") == 0)
         return mem_strdup("retrain");
     return asprintf(&name, "retrain_%s", rest) < 0 ? NULL : name;
+}
+
+const char *config_origins_folder(const struct config *cfg)
+{
+    return *cfg->output.origins ? cfg->output.origins : cfg->output.dir;
 }

@@ -125,6 +125,9 @@ static const struct setting general[] = {
      .help = "Write the scores of every sample to results.h5 as well."},
     {"output.dir", SETTING_TEXT, AT(output.dir), "out",
      .help = "Folder of all outputs; made where missing."},
+    {"output.origins", SETTING_TEXT, AT(output.origins),
+     .help = "Folder of the origins' files, for requests with an output.dir of their own. Empty: "
+             "output.dir."},
     {"output.checkpoint_s", SETTING_REAL, AT(output.checkpoint_s), "600", FROM(0),
      .unit = "seconds",
      .help = "Time between two restart files; 0: only when stopped by a signal."},

@@ -11,6 +11,7 @@
 #include "core/memory.h"
 #include "eval/evaluate.h"
 #include "io/file.h"
+#include "io/formats.h"
 
 /* One model on its way into the results. */
 struct entry {
@@ -41,6 +42,7 @@ static int load_entry(struct results *r, struct entry *entry, const struct stage
     int rc = IAU_OK;
     char *settings = NULL;
     TRY(model_file_read(&entry->file, r->job, s->path));
+    record_drop(&entry->file.record, "/gradient_sum");
     entry->stage = s;
     TRY(stage_settings(r->job, s, &settings));
     rc = stage_compare(s->path, record_text(&entry->file.record, "/", "settings", NULL), settings, IAU_ERR_DATA,
@@ -131,8 +133,6 @@ out:
     return rc;
 }
 
-static const char *const digest_prefixes[] = {"/epochs", "/steps", "/evaluation", "/roc", "/ranking", NULL};
-
 /* Rank 0. */
 static int write_results(struct results *r, const char *path)
 {
@@ -148,8 +148,8 @@ static int write_results(struct results *r, const char *path)
         TRY(describe_entry(r, entry));
     }
     TRY(provenance_add(&r->record, r->job));
-    TRY(record_digest(&r->record, digest_prefixes, 1, digest));
-    TRY(record_set_text(&r->record, "/", "format", "iau-results"));
+    TRY(format_digest(RESULTS_FORMAT, &r->record, digest));
+    TRY(record_set_text(&r->record, "/", "format", RESULTS_FORMAT));
     TRY(record_set_text(&r->record, "/", "digest", digest));
     TRY(record_write(&r->record, path));
 out:
@@ -163,8 +163,8 @@ static int check_target(const struct job *job, const char *path)
     int rc = file_check_target(path);
     if (rc != IAU_OK || job->cli->force || !file_exists(path))
         return rc;
-    rc = record_read(&r, path);
-    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), "iau-results") != 0) || rc == IAU_ERR_FORMAT) {
+    rc = record_read_attributes(&r, path);
+    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) != 0) || rc == IAU_ERR_FORMAT) {
         error_clear();
         rc = FAIL(IAU_ERR_EXISTS, "%s is in the way and no whole results file; move it, or use --force to replace it",
                   path);
@@ -176,8 +176,8 @@ static int check_target(const struct job *job, const char *path)
 int evaluate_check_target(const struct job *job)
 {
     int rc = IAU_OK;
-    if (job->comm->rank == 0 && job_has_output(job)) {
-        char *path = job_path(job, "results", ".h5");
+    if (job->comm->rank == 0 && job_has_folder(job->cfg.output.dir)) {
+        char *path = job_path(job->cfg.output.dir, "results", ".h5");
         rc = path ? check_target(job, path) : FAIL(IAU_ERR_MEM, "no memory for a file name");
         free(path);
     }
@@ -238,14 +238,17 @@ static void print_table(struct results *r)
 int evaluate_stages(struct job *job, const struct stage_list *stages)
 {
     int rc = IAU_OK;
-    char *path = job_path(job, "results", ".h5");
+    char *path = job_path(job->cfg.output.dir, "results", ".h5");
     struct results r = {.job = job, .stages = stages, .entry = mem_alloc(stages->n, sizeof *r.entry)};
     TRY(comm_agree(job->comm, r.entry && path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for results")));
     TRY(evaluate_check_target(job));
     TRY(load_all(&r));
+    TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK));
     for (int i = 0; i < stages->n; i++)
-        if (r.entry[i].stage)
+        if (r.entry[i].stage) {
+            TRY(job_check_stop(job, "evaluating", stages->stage[i].name));
             TRY(evaluate_entry(&r, &r.entry[i]));
+        }
     TRY(comm_agree(job->comm, job->comm->rank == 0 ? write_results(&r, path) : IAU_OK));
     if (job->comm->rank == 0)
         print_table(&r);

@@ -6,19 +6,9 @@
 #include "app/commands.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "data/dataset.h"
-#include "io/record.h"
-
-/* A file kind and the arrays its digest covers. */
-static const struct kind {
-    const char *format, *text;
-    const char *const *prefixes;
-    int portable;
-} kinds[] = {
-    {"iau-model", "model", (const char *const[]){"/params", "/buffers", NULL}, 0},
-    {"iau-results", "results", (const char *const[]){"/epochs", "/steps", "/evaluation", "/roc", "/ranking", NULL}, 1},
-    {"iau-restart", "restart file", (const char *const[]){"/", NULL}, 0},
-};
+#include "io/formats.h"
 
 static void print_shape(const struct record_array *a)
 {
@@ -55,15 +45,12 @@ static void print_attributes(const struct record *r)
 static int inspect_record(const struct cli *cli, const struct record *r)
 {
     const char *format = record_text(r, "/", "format", "");
-    const struct kind *kind = NULL;
+    const char *text = format_text(format);
     char digest[DIGEST_CHARS];
     int rc = IAU_OK;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].format, format) == 0)
-            kind = &kinds[i];
-    if (!kind)
+    if (!text)
         return FAIL(IAU_ERR_FORMAT, "%s is no file of iau", cli->file);
-    TRY(record_digest(r, kind->prefixes, kind->portable, digest));
+    TRY(format_digest(format, r, digest));
     const char *stored = record_text(r, "/", "digest", digest);
     if (strcmp(stored, digest) != 0)
         TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest, stored));
@@ -71,7 +58,7 @@ static int inspect_record(const struct cli *cli, const struct record *r)
         printf("%s\n", digest);
         return IAU_OK;
     }
-    printf("%s: %s\nattributes\n", cli->file, kind->text);
+    printf("%s: %s\nattributes\n", cli->file, text);
     print_attributes(r);
     printf("arrays\n");
     for (int64_t i = 0; i < r->n_array; i++)
@@ -99,7 +86,7 @@ static int inspect_dataset(const struct cli *cli)
     printf("%s: dataset %s\n  %lld training and %lld test samples of %d x %d x %d %s, %d classes\n", cli->file, d.name,
            (long long)d.n[PART_TRAIN], (long long)d.n[PART_TEST], d.c, d.h, d.w, d.is_u8 ? "uint8" : "float32",
            d.n_class);
-    count = calloc((size_t)d.n_class, sizeof *count);
+    count = mem_alloc(d.n_class, sizeof *count);
     TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label) : FAIL(IAU_ERR_MEM, "no memory for counts of classes"));
     for (int64_t i = 0; i < d.n[PART_TRAIN]; i++)
         if (label[i] >= 0 && label[i] < d.n_class)

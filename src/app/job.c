@@ -39,7 +39,15 @@ static int read_config(struct job *job)
     char *text = NULL;
     size_t size = 0;
     int rc = IAU_OK;
-    TRY(comm_agree(comm, comm->rank == 0 ? file_read_all(job->cli->config, &text, &size, CONFIG_LIMIT) : IAU_OK));
+    if (comm->rank == 0)
+        rc = file_read_all(job->cli->config, &text, &size, CONFIG_LIMIT);
+    if (rc == IAU_ERR_IO) { /* a wrong command line, rather than a file that fails */
+        char why[600];
+        snprintf(why, sizeof why, "%s", error_message());
+        error_clear();
+        rc = FAIL(IAU_ERR_USAGE, "%s", why);
+    }
+    TRY(comm_agree(comm, rc));
     int64_t n = (int64_t)size;
     comm_bcast(comm, &n, sizeof n, 0);
     if (comm->rank != 0)
@@ -89,34 +97,54 @@ static int digest_rows(const struct index_set *s, char hex[DIGEST_CHARS])
     return digest_of(s->row, (size_t)s->n * sizeof *s->row, hex);
 }
 
-static int open_data(struct job *job)
+/* Nodes may have files of their own: a digest must be the same on every rank. */
+static int check_same(const struct comm *comm, const char *digest, const char *what)
+{
+    char first[17];
+    snprintf(first, sizeof first, "%.16s", digest);
+    return comm_agree(comm, comm_check_equal(comm, strtoull(first, NULL, 16), what));
+}
+
+/* D and D_f, the same on every rank. */
+static int divide_data(struct job *job)
 {
     int rc = IAU_OK;
-    const struct config *cfg = &job->cfg;
-    char digest[17];
-    TRY(dataset_open(&job->dataset, cfg->data.file, job->comm));
-    snprintf(digest, sizeof digest, "%.16s", job->dataset.digest); /* nodes may have copies of their own */
-    TRY(comm_agree(job->comm, comm_check_equal(job->comm, strtoull(digest, NULL, 16), "the data file's digest")));
-    struct shape in = {job->dataset.c, job->dataset.h, job->dataset.w};
-    TRY(comm_agree(job->comm, model_build(&job->model, &cfg->model, in, job->dataset.n_class)));
-    for (int i = 0; i < cfg->n_origin; i++)
-        TRY(comm_agree(job->comm, augment_check(&cfg->origin[i].train.augment, &job->dataset)));
-    job->has_request = cfg->forget.ratio > 0 || cfg->forget.classes.n || (cfg->forget.ids && cfg->forget.ids[0]);
-    TRY(partition_init(&job->sets, &job->dataset, &cfg->data, job->has_request ? &cfg->forget : NULL, job->comm));
+    const struct forget_opts *f = &job->cfg.forget;
+    char what[300] = "the forget set";
+    job->has_request = job->cli->command != COMMAND_TRAIN && (f->ratio > 0 || f->classes.n || *f->ids);
+    TRY(partition_init(&job->sets, &job->dataset, &job->cfg.data, job->has_request ? f : NULL, job->comm));
     rc = digest_rows(&job->sets.train, job->train_digest);
     if (rc == IAU_OK && job->has_request)
         rc = digest_rows(&job->sets.forget, job->forget_digest);
     TRY(comm_agree(job->comm, rc));
+    TRY(check_same(job->comm, job->train_digest, "the training set"));
+    if (*f->ids)
+        snprintf(what, sizeof what, "the forget set (forget.ids = %s)", f->ids);
+    TRY(check_same(job->comm, job->forget_digest, what));
 out:
     return rc;
 }
 
-/* Whether outputs can be written to `dir`, which need not be there yet: then its nearest parent counts. */
-static int check_output(const char *dir)
+static int open_data(struct job *job)
+{
+    int rc = IAU_OK;
+    const struct config *cfg = &job->cfg;
+    TRY(dataset_open(&job->dataset, cfg->data.file, job->comm));
+    TRY(check_same(job->comm, job->dataset.digest, "the data file's digest"));
+    struct shape in = {job->dataset.c, job->dataset.h, job->dataset.w};
+    TRY(comm_agree(job->comm, model_build(&job->model, &cfg->model, in, job->dataset.n_class)));
+    for (int i = 0; i < cfg->n_origin; i++)
+        TRY(comm_agree(job->comm, augment_check(&cfg->origin[i].train.augment, &job->dataset)));
+    TRY(divide_data(job));
+out:
+    return rc;
+}
+
+int job_check_folder(const char *key, const char *folder)
 {
     struct stat st;
     int rc = IAU_OK;
-    char *part = mem_strdup(dir), *slash = NULL;
+    char *part = mem_strdup(folder), *slash = NULL;
     if (!part)
         return FAIL(IAU_ERR_MEM, "no memory for a file name");
     while (stat(part, &st) != 0 && errno == ENOENT && strcmp(part, ".") != 0 && strcmp(part, "/") != 0) {
@@ -127,11 +155,11 @@ static int check_output(const char *dir)
             strcpy(part, "."); /* fits: a path has at least one character */
     }
     if (stat(part, &st) != 0)
-        rc = FAIL(IAU_ERR_IO, "cannot use output.dir %s: %s", dir, strerror(errno));
+        rc = FAIL(IAU_ERR_IO, "cannot use %s %s: %s", key, folder, strerror(errno));
     else if (!S_ISDIR(st.st_mode))
-        rc = FAIL(IAU_ERR_IO, "cannot use output.dir %s: %s is no directory", dir, part);
+        rc = FAIL(IAU_ERR_IO, "cannot use %s %s: %s is no directory", key, folder, part);
     else if (access(part, W_OK | X_OK) != 0)
-        rc = FAIL(IAU_ERR_IO, "cannot use output.dir %s: %s: %s", dir, part, strerror(errno));
+        rc = FAIL(IAU_ERR_IO, "cannot use %s %s: %s: %s", key, folder, part, strerror(errno));
     free(part);
     return rc;
 }
@@ -143,7 +171,7 @@ int job_open(struct job *job, const struct cli *cli, int may_import, const struc
     TRY(read_config(job));
     if (cli->command == COMMAND_UNLEARN || cli->command == COMMAND_EVALUATE || cli->command == COMMAND_RUN)
         TRY(comm_agree(comm, config_check_forget(&job->cfg)));
-    TRY(comm_agree(comm, comm->rank == 0 ? check_output(job->cfg.output.dir) : IAU_OK));
+    TRY(comm_agree(comm, comm->rank == 0 ? job_check_folder("output.dir", job->cfg.output.dir) : IAU_OK));
     TRY(import_if_missing(job, may_import));
     TRY(open_data(job));
     job_describe_machine(job);
@@ -160,21 +188,31 @@ void job_close(struct job *job)
     free(job->config_all);
 }
 
-int job_has_output(const struct job *job)
+int job_has_folder(const char *folder)
 {
     struct stat st;
-    return stat(job->cfg.output.dir, &st) == 0;
+    return stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int job_begin_output(struct job *job)
+int job_begin_output(struct job *job, const char *folder)
 {
     int rc = IAU_OK;
-    if (job->comm->rank == 0 && !job->progress.csv) {
-        rc = file_make_directory(job->cfg.output.dir);
-        if (rc == IAU_OK)
+    if (job->comm->rank == 0) {
+        rc = file_make_directory(folder);
+        if (rc == IAU_OK && !job->progress.csv)
+            rc = file_make_directory(job->cfg.output.dir);
+        if (rc == IAU_OK && !job->progress.csv)
             rc = progress_open(&job->progress, job->cfg.output.dir);
     }
     return comm_agree(job->comm, rc);
+}
+
+int job_check_stop(const struct job *job, const char *work, const char *name)
+{
+    if (!comm_stop_requested(job->comm))
+        return IAU_OK;
+    log_line("stopped before %s %s; the same command does the rest", work, name);
+    return IAU_STOPPED;
 }
 
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e)
@@ -183,12 +221,12 @@ int job_engine(const struct job *job, const struct train_opts *train, struct eng
                                              &job->cfg.data.std, job->comm));
 }
 
-char *job_path(const struct job *job, const char *name, const char *suffix)
+char *job_path(const char *folder, const char *name, const char *suffix)
 {
-    size_t size = strlen(job->cfg.output.dir) + strlen(name) + strlen(suffix) + 2;
-    char *path = malloc(size);
+    size_t size = strlen(folder) + strlen(name) + strlen(suffix) + 2;
+    char *path = mem_alloc((int64_t)size, 1);
     if (path)
-        snprintf(path, size, "%s/%s%s", job->cfg.output.dir, name, suffix);
+        snprintf(path, size, "%s/%s%s", folder, name, suffix);
     return path;
 }
 

@@ -56,11 +56,9 @@ int main(int argc, char **argv)
     int rc = IAU_OK;
     struct comm comm = {0};
     struct cli cli = {0};
-    comm_start(&comm, &argc, &argv);
-    log_init(comm.rank, LOG_LEVEL_NORMAL);
+    TRY(comm_start(&comm, &argc, &argv));
     TRY(check_cpu(&comm));
     gemm_start();
-    stop_install();
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error with a message */
     TRY(comm_agree(&comm, cli_parse(&cli, argc, argv)));
     log_init(comm.rank, cli.quiet ? LOG_LEVEL_QUIET : cli.verbose ? LOG_LEVEL_VERBOSE : LOG_LEVEL_NORMAL);
@@ -68,6 +66,8 @@ int main(int argc, char **argv)
         cli_print_help(cli.command);
     else if (cli.version)
         print_version(&comm);
+    if (cli.config && !cli.help && !cli.version && !cli.dry_run)
+        stop_install(); /* what else there is may simply be killed */
     if (!cli.help && !cli.version)
         rc = run(&cli, &comm);
 out:

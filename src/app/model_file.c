@@ -8,9 +8,8 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "io/formats.h"
 #include "train/checkpoint.h"
-
-static const char *const digest_prefixes[] = {"/params", "/buffers", NULL};
 
 /* What the ranks needed: seconds of a phase as minimum, mean and maximum over ranks, and the largest peak of memory.
  * Gathered collectively, so every rank takes part. */
@@ -57,9 +56,9 @@ static int add_identity(struct record *r, const struct stage *s, const char *set
 {
     int rc = IAU_OK;
     char settings_digest[DIGEST_CHARS];
-    TRY(record_digest(r, digest_prefixes, 0, digest));
+    TRY(format_digest(MODEL_FORMAT, r, digest));
     TRY(digest_of(settings, strlen(settings), settings_digest));
-    TRY(record_set_text(r, "/", "format", "iau-model"));
+    TRY(record_set_text(r, "/", "format", MODEL_FORMAT));
     TRY(record_set_text(r, "/", "name", s->name));
     TRY(record_set_text(r, "/", "kind", stage_kind_name(s->kind)));
     TRY(record_set_text(r, "/", "digest", digest));
@@ -119,9 +118,9 @@ static int read_file(struct model_file *f, const struct job *job, const char *pa
 {
     int rc = IAU_OK;
     TRY(record_read(&f->record, path));
-    if (strcmp(record_text(&f->record, "/", "format", ""), "iau-model") != 0)
+    if (strcmp(record_text(&f->record, "/", "format", ""), MODEL_FORMAT) != 0)
         TRY(FAIL(IAU_ERR_FORMAT, "%s is no model file of iau", path));
-    TRY(record_digest(&f->record, digest_prefixes, 0, f->digest));
+    TRY(format_digest(MODEL_FORMAT, &f->record, f->digest));
     if (strcmp(f->digest, record_text(&f->record, "/", "digest", "")) != 0)
         TRY(FAIL(IAU_ERR_FORMAT, "%s: the parameters do not match the digest stored with them", path));
     if (strcmp(record_text(&f->record, "/provenance", "data_digest", ""), job->dataset.digest) != 0)
@@ -131,6 +130,8 @@ static int read_file(struct model_file *f, const struct job *job, const char *pa
         TRY(FAIL(IAU_ERR_MEM, "no memory for %lld parameters", (long long)job->model.n_param));
     TRY(checkpoint_get_floats(&f->record, path, &job->model, "/params", f->w));
     TRY(checkpoint_get_buffers(&f->record, path, &job->model, "/buffers", f->w));
+    record_drop(&f->record, "/params"); /* they are in f->w now */
+    record_drop(&f->record, "/buffers");
 out:
     return rc;
 }

@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "core/timer.h"
 #include "data/shard.h"
 
@@ -17,7 +18,7 @@ static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
     struct index_set few = job->sets.train;
     int64_t n_param = e->model->n_param;
     few.n = few.n < 16 * e->unit * (int64_t)job->comm->size ? few.n : 16 * e->unit * (int64_t)job->comm->size;
-    float *w = calloc((size_t)model_state_floats(e->model), sizeof *w);
+    float *w = mem_alloc(model_state_floats(e->model), sizeof *w);
     rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread) : FAIL(IAU_ERR_MEM, "no memory for parameters");
     TRY(comm_agree(job->comm, rc));
     model_init_params(e->model, 0, w);
@@ -75,36 +76,24 @@ static struct load stage_load(const struct job *job, const struct stage *s)
     return (struct load){forget + valid + (swept > 0 ? rest : 0), steps * forget + swept * rest};
 }
 
-/* What there is of a stage; a method whose origin is yet to be made is to be made too. */
-static int stage_progress(struct job *job, const struct stage *s, unsigned kinds, enum stage_state *state)
-{
-    int rc = IAU_OK;
-    char *settings = NULL;
-    *state = STAGE_MISSING;
-    if (!stage_trains(job, s) && kinds & 1u << STAGE_ORIGIN && !stage_has_origin(job, s))
-        return IAU_OK;
-    TRY(stage_settings(job, s, &settings));
-    TRY(stage_find(job, s, settings, state));
-out:
-    free(settings);
-    return rc;
-}
-
 static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
 {
     static const char *const state_name[] = {"to do", "done", "resume"};
     int rc = IAU_OK;
     struct engine e = {0};
-    double gradient_s = 0;
+    double gradient_s = 0, mib = 0;
+    struct load load = {0, 0};
     enum stage_state state;
-    TRY(stage_progress(job, s, kinds, &state));
-    TRY(job_engine(job, stage_train_opts(job, s), &e));
-    TRY(time_gradient(job, &e, &gradient_s));
-    struct load load = stage_load(job, s);
-    int64_t rows = (int64_t)ceil(load.rows / job->comm->size);
-    log_line("%-16s %-8s %-7s %9lld %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind), state_name[state],
-             (long long)rows, rank_mib(job, s, &e, rows), load.gradients / job->comm->size,
-             load.gradients * gradient_s, s->path);
+    TRY(stage_preview(job, s, kinds, &state));
+    if (state != STAGE_DONE) {
+        TRY(job_engine(job, stage_train_opts(job, s), &e));
+        TRY(time_gradient(job, &e, &gradient_s));
+        load = stage_load(job, s);
+        mib = rank_mib(job, s, &e, (int64_t)ceil(load.rows / job->comm->size));
+    }
+    log_line("%-16s %-8s %-7s %9.0f %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind), state_name[state],
+             ceil(load.rows / job->comm->size), mib, load.gradients / job->comm->size, load.gradients * gradient_s,
+             s->path);
 out:
     engine_free(&e);
     return rc;

@@ -20,14 +20,18 @@ const char *stage_kind_name(enum stage_kind k)
 static int fill(struct stage *s, const struct job *job, enum stage_kind kind, int index, int origin)
 {
     const struct config *cfg = &job->cfg;
-    *s = (struct stage){.kind = kind, .index = index, .origin = origin};
+    const char *origins = config_origins_folder(cfg);
+    *s = (struct stage){.kind = kind,
+                        .index = index,
+                        .origin = origin,
+                        .folder = kind == STAGE_ORIGIN ? origins : cfg->output.dir};
     s->name = kind == STAGE_RETRAIN ? config_retrain_name(cfg->origin[origin].name)
                                     : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name : cfg->method[index].name);
     if (!s->name)
         return FAIL(IAU_ERR_MEM, "no memory for a name");
-    s->path = job_path(job, s->name, ".h5");
-    s->restart_path = job_path(job, s->name, ".restart.h5");
-    s->origin_path = job_path(job, cfg->origin[origin].name, ".h5");
+    s->path = job_path(s->folder, s->name, ".h5");
+    s->restart_path = job_path(s->folder, s->name, ".restart.h5");
+    s->origin_path = job_path(origins, cfg->origin[origin].name, ".h5");
     return s->path && s->restart_path && s->origin_path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for file names");
 }
 
@@ -88,23 +92,23 @@ static const char *find_key(const char *text, const char *key, size_t key_length
     return NULL;
 }
 
+static const char parent_key[] = "parent.digest";
+
 /* The digest of the origin's parameters as its file says; verified when the file is used. An origin may be deleted once
  * the samples are forgotten: then the method's own file knows. */
 static int parent_digest(const struct stage *s, char digest[DIGEST_CHARS])
 {
-    static const char key[] = "parent.digest";
     struct record r = {0};
     int rc = IAU_OK, length, has_origin = file_exists(s->origin_path) == 1;
     if (!has_origin && file_exists(s->path) != 1)
         TRY(FAIL(IAU_ERR_IO, "%s is not there, the origin of method %s; make it with `iau train` or `iau run`",
                  s->origin_path, s->name));
-    TRY(record_read(&r, has_origin ? s->origin_path : s->path));
-    const char *settings = record_text(&r, "/", "settings", "");
-    const char *line = find_key(settings, key, sizeof key - 1, &length);
+    TRY(record_read_attributes(&r, has_origin ? s->origin_path : s->path));
+    const char *line = find_key(record_text(&r, "/", "settings", ""), parent_key, sizeof parent_key - 1, &length);
     if (has_origin)
         snprintf(digest, DIGEST_CHARS, "%s", record_text(&r, "/", "digest", ""));
     else if (line)
-        snprintf(digest, DIGEST_CHARS, "%s", line + sizeof key - 1 + 3);
+        snprintf(digest, DIGEST_CHARS, "%s", line + sizeof parent_key - 1 + 3);
 out:
     record_free(&r);
     return rc;
@@ -117,52 +121,77 @@ int stage_has_origin(const struct job *job, const struct stage *s)
     return there != 0;
 }
 
-int stage_settings(const struct job *job, const struct stage *s, char **settings)
+/* The settings text of a stage, with the digest of its parent unless that is NULL. The caller frees; NULL when memory is
+ * short. */
+static char *settings_text(const struct job *job, const struct stage *s, const char *parent)
 {
     static const enum config_scope scope[] = {SCOPE_ORIGIN, SCOPE_RETRAIN, SCOPE_METHOD};
+    char *text = config_text(&job->cfg, scope[s->kind], s->index);
+    int64_t size = (int64_t)(text ? strlen(text) : 0) + 512;
+    char *settings = text ? mem_alloc(size, 1) : NULL;
+    if (settings) {
+        int at = snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
+        if (s->kind != STAGE_ORIGIN)
+            at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n", job->forget_digest);
+        if (parent)
+            snprintf(settings + at, (size_t)(size - at), "%s = %s\n", parent_key, parent);
+    }
+    free(text);
+    return settings;
+}
+
+int stage_settings(const struct job *job, const struct stage *s, char **settings)
+{
     char parent[DIGEST_CHARS] = "";
     int needs_parent = !stage_trains(job, s), rc = IAU_OK;
     *settings = NULL;
     if (needs_parent)
         TRY(comm_agree(job->comm, job->comm->rank == 0 ? parent_digest(s, parent) : IAU_OK));
     comm_bcast(job->comm, parent, sizeof parent, 0);
-    char *text = config_text(&job->cfg, scope[s->kind], s->index);
-    size_t size = (text ? strlen(text) : 0) + 512;
-    *settings = text ? malloc(size) : NULL;
-    if (*settings) {
-        int at = snprintf(*settings, size, "%sdata.digest = %s\n", text, job->dataset.digest);
-        if (s->kind != STAGE_ORIGIN)
-            at += snprintf(*settings + at, size - (size_t)at, "forget.digest = %s\n", job->forget_digest);
-        if (needs_parent)
-            snprintf(*settings + at, size - (size_t)at, "parent.digest = %s\n", parent);
-    }
-    free(text);
+    *settings = settings_text(job, s, needs_parent ? parent : NULL);
     TRY(comm_agree(job->comm, *settings ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the settings as text")));
 out:
     return rc;
 }
 
-/* What differs between two settings texts, up to `size` characters. A digest counts where nothing explains it, and its
- * beginning is enough. */
+/* A text that is written in pieces, as far as there is room. */
+struct writer {
+    char *out;
+    size_t at, size;
+};
+
+/* "KEY (VALUE there, VALUE here)"; NULL stands for a setting that a side does not have. Of a digest the beginning is
+ * enough. */
+static void write_difference(struct writer *w, const char *line, int key, const char *there, int n_there,
+                             const char *here, int n_here)
+{
+    int skip = key + 3, most = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0 ? 12 : 100;
+    int there_chars = there ? n_there - skip : 7, here_chars = here ? n_here - skip : 7;
+    if (w->at + 1 < w->size)
+        w->at += (size_t)snprintf(w->out + w->at, w->size - w->at, "%s%.*s (%.*s there, %.*s here)",
+                                  w->at ? ", " : "", key, line, there_chars < most ? there_chars : most,
+                                  there ? there + skip : "not set", here_chars < most ? here_chars : most,
+                                  here ? here + skip : "not set");
+}
+
+/* What differs between two settings texts, up to `size` characters. A digest counts where nothing explains it. */
 static void describe_difference(const char *there, const char *here, char *out, size_t size)
 {
-    size_t at = 0;
+    struct writer w = {out, 0, size};
+    const char *const text[2] = {here, there};
     out[0] = 0;
-    for (const char *line = here; *line && at + 1 < size; line += strcspn(line, "\n") + 1) {
-        int n_here = (int)strcspn(line, "\n"), n_there = 0;
-        size_t key = (size_t)(strstr(line, " = ") ? strstr(line, " = ") - line : n_here);
-        const char *other = find_key(there, line, key, &n_there);
-        int is_digest = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0;
-        if ((other && n_there == n_here && strncmp(other, line, (size_t)n_here) == 0) || (is_digest && at))
-            continue;
-        int skip = (int)key + 3, most = is_digest ? 12 : 100;
-        int there_chars = other ? n_there - skip : 7, here_chars = n_here - skip;
-        at += (size_t)snprintf(out + at, size - at, "%s%.*s (%.*s there, %.*s here)", at ? ", " : "", (int)key, line,
-                               there_chars < most ? there_chars : most, other ? other + skip : "not set",
-                               here_chars < most ? here_chars : most, line + skip);
-    }
-    if (!out[0])
-        snprintf(out, size, "more settings there than here");
+    for (int side = 0; side < 2; side++)
+        for (const char *line = text[side]; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+            int n = (int)strcspn(line, "\n"), n_other = 0;
+            const char *equals = strstr(line, " = ");
+            int key = equals && equals - line < n ? (int)(equals - line) : n;
+            const char *other = key < n ? find_key(text[!side], line, (size_t)key, &n_other) : line;
+            int is_digest = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0;
+            if (key == n || (other && (side == 1 || (n_other == n && strncmp(other, line, (size_t)n) == 0))) ||
+                (is_digest && w.at))
+                continue;
+            write_difference(&w, line, key, side ? line : other, side ? n : n_other, side ? NULL : line, n);
+        }
 }
 
 int stage_compare(const char *path, const char *there, const char *here, int code, const char *advice)
@@ -177,51 +206,117 @@ int stage_compare(const char *path, const char *there, const char *here, int cod
 }
 
 /* Rank 0: is the file at `path` made with these settings? */
-static int compare_settings(const char *path, const char *settings)
+static int compare_settings(const char *path, const char *settings, int any_parent)
 {
-    static const char advice[] = "use --force to replace it, or another output.dir";
+    static const char advice[] = "use --force to replace it, or another folder";
     struct record r = {0};
-    int rc = record_read(&r, path);
+    int rc = record_read_attributes(&r, path);
     if (rc == IAU_ERR_FORMAT) {
         char why[600];
         snprintf(why, sizeof why, "%s", error_message());
         error_clear();
         rc = FAIL(IAU_ERR_EXISTS, "%s, and in the way of an output; %s", why, advice);
     } else if (rc == IAU_OK) {
-        rc = stage_compare(path, record_text(&r, "/", "settings", NULL), settings, IAU_ERR_EXISTS, advice);
+        char *there = mem_strdup(record_text(&r, "/", "settings", NULL));
+        int length;
+        char *parent = there && any_parent ? (char *)find_key(there, parent_key, sizeof parent_key - 1, &length) : NULL;
+        if (parent)
+            *parent = '\0'; /* the last line */
+        rc = stage_compare(path, there, settings, IAU_ERR_EXISTS, advice);
+        free(there);
     }
     record_free(&r);
     return rc;
 }
 
-static int find_on_root(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state)
+static int find_on_root(const struct job *job, const struct stage *s, const char *settings, int any_parent,
+                        enum stage_state *state)
 {
     int rc = IAU_OK;
     *state = STAGE_MISSING;
-    if (!job_has_output(job))
+    if (!job_has_folder(s->folder))
         return IAU_OK;
-    TRY(file_check_target(s->path));
+    int there = file_exists(s->path);
+    if (there != 1 || job->cli->force)
+        TRY(file_check_target(s->path));
     if (job->cli->force) { /* a forced run that was stopped goes on, too */
-        if (file_exists(s->restart_path) && compare_settings(s->restart_path, settings) == IAU_OK)
+        if (file_exists(s->restart_path) && compare_settings(s->restart_path, settings, any_parent) == IAU_OK)
             *state = STAGE_RESUMABLE;
         error_clear();
         return IAU_OK;
     }
-    if (file_exists(s->path)) {
-        TRY(compare_settings(s->path, settings));
+    if (there) {
+        TRY(compare_settings(s->path, settings, any_parent));
         *state = STAGE_DONE;
     } else if (file_exists(s->restart_path)) {
-        TRY(compare_settings(s->restart_path, settings));
+        TRY(compare_settings(s->restart_path, settings, any_parent));
         *state = STAGE_RESUMABLE;
     }
 out:
     return rc;
 }
 
-int stage_find(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state)
+static int find(const struct job *job, const struct stage *s, const char *settings, int any_parent,
+                enum stage_state *state)
 {
     *state = STAGE_MISSING;
-    int rc = comm_agree(job->comm, job->comm->rank == 0 ? find_on_root(job, s, settings, state) : IAU_OK);
+    int rc = comm_agree(job->comm,
+                        job->comm->rank == 0 ? find_on_root(job, s, settings, any_parent, state) : IAU_OK);
     comm_bcast(job->comm, state, sizeof *state, 0);
+    return rc;
+}
+
+int stage_find(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state)
+{
+    return find(job, s, settings, 0, state);
+}
+
+int stage_preview(const struct job *job, const struct stage *s, unsigned kinds, enum stage_state *state)
+{
+    int rc = IAU_OK;
+    char *settings = NULL;
+    int any_parent = !stage_trains(job, s) && kinds & 1u << STAGE_ORIGIN &&
+                     (job->cli->force || !stage_has_origin(job, s));
+    *state = STAGE_MISSING;
+    if (any_parent) {
+        settings = settings_text(job, s, NULL);
+        TRY(comm_agree(job->comm, settings ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the settings as text")));
+    } else {
+        TRY(stage_settings(job, s, &settings));
+    }
+    TRY(find(job, s, settings, any_parent, state));
+out:
+    free(settings);
+    return rc;
+}
+
+/* Can a stage that is yet to run write its file and train on its samples? */
+static int check_stage(const struct job *job, const struct stage *s)
+{
+    struct shard_plan plan;
+    int64_t left_out;
+    int rc = IAU_OK;
+    if (job->comm->rank == 0)
+        TRY(job_check_folder(s->kind == STAGE_ORIGIN && *job->cfg.output.origins ? "output.origins" : "output.dir",
+                             s->folder));
+    if (stage_trains(job, s))
+        TRY(trainer_plan(&plan, &left_out, s->name, &job->model, stage_train_opts(job, s),
+                         stage_training_set(job, s)->n));
+out:
+    return rc;
+}
+
+int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds)
+{
+    int rc = IAU_OK;
+    for (int i = 0; i < l->n; i++) {
+        enum stage_state state;
+        if (!(kinds & 1u << l->stage[i].kind))
+            continue;
+        TRY(stage_preview(job, &l->stage[i], kinds, &state));
+        if (state != STAGE_DONE)
+            TRY(comm_agree(job->comm, check_stage(job, &l->stage[i])));
+    }
+out:
     return rc;
 }

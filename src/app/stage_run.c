@@ -6,6 +6,7 @@
 #include "app/stage.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/memory.h"
 #include "io/file.h"
 #include "unlearn/iau.h"
 
@@ -56,6 +57,7 @@ static int run_iau(struct job *job, const struct stage *s, struct engine *e, str
     TRY(check_origin(job, s, &origin));
     if (opts->cache == IAU_CACHE_AUTO)
         TRY(comm_agree(job->comm, model_file_gradient_sum(&origin, job, &sum, &loss_sum, &why)));
+    record_drop(&origin.record, "/gradient_sum");
     if (why && opts->correction)
         log_line("%s  computes the gradient sum anew: %s", s->name, why);
     struct iau u = {.engine = e,
@@ -79,7 +81,8 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
     int rc = IAU_OK;
     struct engine e = {0};
     struct outcome o = {0};
-    TRY(job_begin_output(job));
+    mem_peak_reset();
+    TRY(job_begin_output(job, s->folder));
     TRY(job_engine(job, stage_train_opts(job, s), &e));
     TRY(stage_trains(job, s) ? run_training(job, s, settings, resume, &e, &o) : run_iau(job, s, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost));

@@ -59,25 +59,13 @@ void error_clear(void)
 int error_exit_status(int code)
 {
     switch (code) {
-#define X(code, status, text) \
-    case code:                \
+#define X(code, status) \
+    case code:          \
         return status;
         IAU_ERROR_LIST(X)
 #undef X
     }
     return 1;
-}
-
-const char *error_text(int code)
-{
-    switch (code) {
-#define X(code, status, text) \
-    case code:                \
-        return text;
-        IAU_ERROR_LIST(X)
-#undef X
-    }
-    return "unknown error";
 }
 
 void error_require_failed(const char *file, int line, const char *cond)

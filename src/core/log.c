@@ -69,16 +69,6 @@ void log_line(const char *fmt, ...)
     va_end(args);
 }
 
-void log_detail(const char *fmt, ...)
-{
-    if (state.rank != 0 || state.level < LOG_LEVEL_VERBOSE)
-        return;
-    va_list args;
-    va_start(args, fmt);
-    print_line(stdout, "", fmt, args);
-    va_end(args);
-}
-
 void log_warn(const char *fmt, ...)
 {
     if (state.rank != 0)

@@ -411,7 +411,7 @@ int dataset_is_one(const char *path)
     struct h5 f = {0};
     char *format = NULL;
     int is = h5_open(&f, path) == IAU_OK && h5_get_text(&f, "/", "format", &format) == IAU_OK &&
-             strcmp(format, "iau-dataset") == 0;
+             strcmp(format, DATASET_FORMAT) == 0;
     free(format);
     h5_close(&f);
     error_clear();

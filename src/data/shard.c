@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 
-enum { RUN_SAMPLES = 64, GROUP_RUNS = 64, GROUP_SAMPLES = RUN_SAMPLES * GROUP_RUNS };
+enum { RUN_SAMPLES = 64, POOL_RUNS = 64, POOL_SAMPLES = RUN_SAMPLES * POOL_RUNS };
 
 struct range shard_range(int64_t n, int64_t i, int64_t k)
 {
@@ -101,11 +101,11 @@ void shard_order(int64_t n, uint64_t seed, int64_t epoch, int shard, int32_t *or
         order[k] = (int32_t)k;
     rng_permute_i32(&runs, order, n_run);
     expand_runs(n, n_run, order);
-    for (int64_t done = 0; done < n; done += GROUP_SAMPLES) {
-        int64_t count = n - done < GROUP_SAMPLES ? n - done : GROUP_SAMPLES;
-        struct rng group = {.seed = seed,
-                            .purpose = RNG_SHUFFLE,
-                            .stream = stream | (uint64_t)(done / GROUP_SAMPLES)};
-        rng_permute_i32(&group, order + done, count);
+    for (int64_t done = 0; done < n; done += POOL_SAMPLES) {
+        int64_t count = n - done < POOL_SAMPLES ? n - done : POOL_SAMPLES;
+        struct rng pool = {.seed = seed,
+                           .purpose = RNG_SHUFFLE,
+                           .stream = stream | (uint64_t)(done / POOL_SAMPLES)};
+        rng_permute_i32(&pool, order + done, count);
     }
 }

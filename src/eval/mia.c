@@ -11,10 +11,10 @@
 #include "core/memory.h"
 
 static const struct {
-    const char *name, *text;
+    const char *name;
     int sign;
 } features[N_MIA_FEATURE] = {
-#define X(field, name, sign, text) [field] = {name, text, sign},
+#define X(field, name, sign) [field] = {name, sign},
     IAU_MIA_FEATURE_LIST(X)
 #undef X
 };
@@ -22,11 +22,6 @@ static const struct {
 const char *mia_feature_name(enum mia_feature f)
 {
     return features[f].name;
-}
-
-const char *mia_feature_text(enum mia_feature f)
-{
-    return features[f].text;
 }
 
 int mia_feature_sign(enum mia_feature f)

@@ -243,6 +243,17 @@ int record_digest(const struct record *r, const char *const *prefixes, int porta
     return rc;
 }
 
+void record_drop(struct record *r, const char *prefix)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->n_array; i++)
+        if (is_below(r->array[i].path, prefix))
+            free_array(&r->array[i]);
+        else
+            r->array[n++] = r->array[i];
+    r->n_array = n;
+}
+
 /* --- to and from HDF5
  * ------------------------------------------------------------------------------------------ */
 
@@ -324,7 +335,7 @@ static int read_attributes(struct record *r, const struct h5 *f, const char *obj
     return rc;
 }
 
-int record_read(struct record *r, const char *path)
+static int read_file(struct record *r, const char *path, int with_arrays)
 {
     struct h5 f;
     struct text_list arrays = {0}, groups = {0};
@@ -333,7 +344,7 @@ int record_read(struct record *r, const char *path)
     if (rc != IAU_OK)
         return rc;
     TRY(h5_list_objects(&f, &arrays, &groups));
-    for (int64_t i = 0; i < arrays.n; i++)
+    for (int64_t i = 0; i < arrays.n && with_arrays; i++)
         TRY(read_array(r, &f, arrays.v[i]));
     for (int64_t i = 0; i < groups.n; i++)
         TRY(read_attributes(r, &f, groups.v[i]));
@@ -346,4 +357,14 @@ out:
     if (rc != IAU_OK)
         record_free(r);
     return rc;
+}
+
+int record_read(struct record *r, const char *path)
+{
+    return read_file(r, path, 1);
+}
+
+int record_read_attributes(struct record *r, const char *path)
+{
+    return read_file(r, path, 0);
 }

@@ -199,14 +199,14 @@ void points_of_taps(const float *g, int64_t stride, int n, float *to)
 
 void points_to_taps(int64_t n, const float *sum, int64_t stride, float *taps)
 {
-    float row[POINTS][POINTS] = {{0}};
+    vec8 row[POINTS] = {};
     for (int p = 0; p < POINTS; p++)
         for (int j = 0; j < TAPS; j++)
             row[p][j] = G[j][p];
     for (int64_t i = 0; i < n; i++) {
         vec8 x = {};
         for (int p = 0; p < POINTS; p++)
-            x += sum[p * stride + i] * *(const vec8 *)row[p];
+            x += sum[p * stride + i] * row[p];
         /* the next row overwrites what is too long */
         memcpy(taps + i * TAPS, &x, (i + 1 < n ? POINTS : TAPS) * sizeof(float));
     }

@@ -33,7 +33,7 @@ static void add(struct lines *l, const char *fmt, ...)
     l->text.v[l->text.n++] = line;
 }
 
-/* LeNet-5 in the form of the paper's reference code (methods.md 2.2). Pooling stands before ReLU: the two commute
+/* LeNet-5 in the form of the paper's reference code (Lolo1222/IAU). Pooling stands before ReLU: the two commute
  * (both are monotone, and so do their derivatives), and ReLU then has a quarter of the values to look at. */
 static void add_lenet5(struct lines *l)
 {

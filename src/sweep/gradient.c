@@ -1,4 +1,5 @@
 /* Losses, gradients and Hessian-vector products over shares and steps. */
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -96,7 +97,14 @@ int sweep_loss(struct engine *e, const float *w, const struct share *share, cons
     TRY(comm_agree(e->comm, sums_init(&s, 1, (int64_t[]){0}, N_VALUE, e->n_thread)));
     sums_begin(&s, &share->n_global);
     sweep_add_loss(e, w, &work, &s, 0);
-    TRY(sweep_reduce(e, &s, what));
+    rc = sweep_reduce(e, &s, what);
+    if (rc == IAU_ERR_NUMERIC && !what) {
+        *loss = INFINITY;
+        *accuracy = 0;
+        rc = IAU_OK;
+        goto out;
+    }
+    TRY(rc);
     *loss = sums_value(&s, 0, VALUE_LOSS) / (double)share->n_global;
     *accuracy = sums_value(&s, 0, VALUE_CORRECT) / (double)share->n_global;
 out:

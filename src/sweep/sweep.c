@@ -183,7 +183,7 @@ static void augment_samples(const struct engine *e, const struct work *work, int
     uint8_t *copy = e->worker[omp_get_thread_num()].copy;
     REQUIRE(copy);
     for (int k = 0; k < u->n; k++) {
-        struct augment_move move = augment_draw(work->augment, work->augment->row[place_of(e, work, i, k)]);
+        struct augment_move move = augment_draw(work->augment, work->augment->id[place_of(e, work, i, k)]);
         augment_copy(&move, d->c, d->h, d->w, d->is_u8, sample[k], copy);
         sample[k] = copy;
         copy += sample_bytes(d);
@@ -255,9 +255,9 @@ int sweep_reduce(struct engine *e, struct sums *s, const char *what)
     comm_sum_i64(e->comm, s->acc, s->length);
     e->cost.payload_bytes += s->length * (int64_t)sizeof *s->acc;
     e->cost.seconds[e->phase == PHASE_COMPUTE ? PHASE_REDUCE : e->phase] += timer_now_s() - start;
-    if (*sums_bad(s, 0))
-        return comm_agree(e->comm, report_bad(e, s, what));
-    return IAU_OK;
+    if (!*sums_bad(s, 0))
+        return IAU_OK;
+    return what ? comm_agree(e->comm, report_bad(e, s, what)) : IAU_ERR_NUMERIC;
 }
 
 uint64_t sweep_checksum(const float *w, int64_t n)

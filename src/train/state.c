@@ -7,13 +7,11 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "io/formats.h"
 #include "train/checkpoint.h"
 
 static const char *const columns[] = {"epoch", "loss_train", "accuracy_train", "loss_valid", "accuracy_valid",
                                       "lr",    "seconds_s",  "samples_per_s",  NULL};
-
-/* A restart file's digest covers all of its arrays. */
-static const char *const everything[] = {"/", NULL};
 
 /* Numbers of the state as scalars of the restart file, in one list for writing and reading. */
 struct scalar {
@@ -56,7 +54,7 @@ static int state_write(struct train_state *s, const struct training *training)
     struct scalar list[N_SCALAR];
     char digest[DIGEST_CHARS];
     TRY(record_set_text(&r, "/", "settings", t->settings));
-    TRY(record_set_text(&r, "/", "format", "iau-restart"));
+    TRY(record_set_text(&r, "/", "format", RESTART_FORMAT));
     TRY(checkpoint_add_floats(&r, m, "/params", s->w));
     TRY(checkpoint_add_buffers(&r, m, "/buffers", s->w));
     TRY(checkpoint_add_floats(&r, m, "/best", s->best));
@@ -70,7 +68,7 @@ static int state_write(struct train_state *s, const struct training *training)
                         : record_add(&r, list[i].path, RECORD_F64, 0, NULL, list[i].f64));
     TRY(history_to_record(&s->history, &r, "/history"));
     TRY(checkpoint_add_cost(&r, "/cost", &t->engine->cost));
-    TRY(record_digest(&r, everything, 0, digest));
+    TRY(format_digest(RESTART_FORMAT, &r, digest));
     TRY(record_set_text(&r, "/", "digest", digest));
     TRY(record_write(&r, t->restart_path));
 out:
@@ -111,7 +109,7 @@ static int state_read(struct train_state *s, const struct training *training)
     struct scalar list[N_SCALAR];
     char digest[DIGEST_CHARS];
     TRY(record_read(&r, path));
-    TRY(record_digest(&r, everything, 0, digest));
+    TRY(format_digest(RESTART_FORMAT, &r, digest));
     if (strcmp(digest, record_text(&r, "/", "digest", "")) != 0)
         TRY(FAIL(IAU_ERR_FORMAT, "%s: its contents do not match the digest stored with them; remove it to start anew",
                  path));
@@ -164,34 +162,49 @@ out:
     return rc;
 }
 
-/* The cut of an epoch into steps, without groups that are too small for batch norm. */
-static int make_plan(struct training *s)
+int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name, const struct model *m,
+                 const struct train_opts *opts, int64_t n)
 {
-    const struct trainer *t = s->trainer;
-    s->plan = shard_plan(t->train->n, (int)t->opts->batch, (int)t->opts->unit);
-    if (!model_has_groups(t->engine->model))
-        return IAU_OK;
-    int64_t left_out = shard_plan_groups(&s->plan, GROUP_MIN_SAMPLES);
-    if (s->plan.n_step == 0)
+    *plan = shard_plan(n, (int)opts->batch, (int)opts->unit);
+    *left_out = model_has_groups(m) ? shard_plan_groups(plan, GROUP_MIN_SAMPLES) : 0;
+    if (plan->n_step == 0)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: %lld samples in batches of %lld leave no group of %d samples, which batch norm needs to train",
-                    t->name, (long long)t->train->n, (long long)t->opts->batch, GROUP_MIN_SAMPLES);
-    if (left_out)
-        log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm trains on groups of "
-                 "at least %d", t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
+                    name, (long long)n, (long long)opts->batch, GROUP_MIN_SAMPLES);
     return IAU_OK;
+}
+
+/* The stable ids of this rank's samples, which augmentation is keyed by. */
+static int load_own_ids(struct training *s, const int64_t *row)
+{
+    const struct trainer *t = s->trainer;
+    int64_t *all = NULL;
+    s->augment.id = s->id = mem_alloc(s->rows.n, sizeof *s->id);
+    if (!s->id)
+        return FAIL(IAU_ERR_MEM, "no memory for the ids of %lld samples", (long long)s->rows.n);
+    int rc = dataset_read_ids(t->engine->dataset, t->train->part, &all);
+    for (int64_t i = 0; rc == IAU_OK && i < s->rows.n; i++)
+        s->id[i] = all[row[i]];
+    free(all);
+    return rc;
 }
 
 /* The rows of this rank's shards, which are neighbours in the training set. */
 static int load_own_rows(struct training *s)
 {
-    const struct index_set *set = s->trainer->train;
+    const struct trainer *t = s->trainer;
     if (s->shards.begin == s->shards.end)
         return IAU_OK;
     int64_t begin = shard_positions(&s->plan, (int)s->shards.begin).begin;
-    int64_t end = shard_positions(&s->plan, (int)s->shards.end - 1).end;
-    s->augment.row = set->row + begin;
-    return rows_load(&s->rows, s->trainer->engine->dataset, set->part, set->row + begin, end - begin);
+    int64_t n = shard_positions(&s->plan, (int)s->shards.end - 1).end - begin;
+    if (n > INT32_MAX) /* the order of an epoch is a list of int32 */
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: %lld training samples on one rank, which is for up to %d: use more ranks, or a smaller "
+                    "train.unit so that more ranks find work", t->name, (long long)n, INT32_MAX);
+    int rc = rows_load(&s->rows, t->engine->dataset, t->train->part, t->train->row + begin, n);
+    if (rc == IAU_OK && augment_is_on(&t->opts->augment))
+        rc = load_own_ids(s, t->train->row + begin);
+    return rc;
 }
 
 int training_init(struct training *s)
@@ -200,7 +213,11 @@ int training_init(struct training *s)
     struct engine *e = t->engine;
     int rc = IAU_OK;
     double start = timer_now_s();
-    TRY(comm_agree(e->comm, make_plan(s)));
+    int64_t left_out;
+    TRY(comm_agree(e->comm, trainer_plan(&s->plan, &left_out, t->name, e->model, t->opts, t->train->n)));
+    if (left_out)
+        log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm trains on groups of "
+                 "at least %d", t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
     s->shards = shard_range(s->plan.n_shard, e->comm->rank, e->comm->size);
     if (e->comm->size > s->plan.n_shard)
         log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name, s->plan.n_shard, e->comm->size,
@@ -242,6 +259,7 @@ void training_free(struct training *s)
     free(s->v);
     free(s->piece);
     free(s->order);
+    free(s->id);
 }
 
 int training_checkpoint_due(const struct training *s)

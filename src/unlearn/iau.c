@@ -144,7 +144,7 @@ static struct iau_norms combine(struct stepper *s, int have_retain)
                        s->forget_sum, s->q);
 }
 
-/* loss(D_f) - loss(V) at start + length (end - start), in s->w. */
+/* loss(D_f) - loss(V) at start + length (end - start), in s->w; INFINITY where a loss overflows: too far. */
 static int excess_loss(struct stepper *s, const float *end, double length, double *excess)
 {
     struct engine *e = s->u->engine;
@@ -152,10 +152,10 @@ static int excess_loss(struct stepper *s, const float *end, double length, doubl
     float f = (float)length;
     for (int64_t i = 0; i < e->model->n_param; i++)
         s->w[i] = s->start[i] + f * (end[i] - s->start[i]);
-    int rc = sweep_loss(e, s->w, &s->forget, "calibration: loss on the forget set", &forget, &accuracy);
+    int rc = sweep_loss(e, s->w, &s->forget, NULL, &forget, &accuracy);
     if (rc == IAU_OK)
-        rc = sweep_loss(e, s->w, &s->valid, "calibration: loss on the validation set", &valid, &accuracy);
-    *excess = forget - valid;
+        rc = sweep_loss(e, s->w, &s->valid, NULL, &valid, &accuracy);
+    *excess = isfinite(forget) && isfinite(valid) ? forget - valid : INFINITY;
     return rc;
 }
 
@@ -166,12 +166,18 @@ static int calibrate(struct stepper *s, const float *end, double *length)
     int rc = IAU_OK;
     double low = 0, high = 1, excess;
     TRY(excess_loss(s, end, 0, &excess));
+    if (isinf(excess))
+        TRY(FAIL(IAU_ERR_NUMERIC, "%s: the loss on the validation set is not finite or too large", s->u->name));
     *length = 0;
     if (excess >= 0) {
         log_warn("%s: the forget set's loss is already that of validation; nothing is moved", s->u->name);
         goto out;
     }
     TRY(excess_loss(s, end, high, &excess));
+    if (isinf(excess)) {
+        high = ldexp(1, -MAX_DOUBLINGS); /* far out, losses say little: come from below */
+        TRY(excess_loss(s, end, high, &excess));
+    }
     for (int i = 0; excess < 0; i++) {
         if (i == MAX_DOUBLINGS)
             TRY(FAIL(IAU_ERR_NUMERIC, "%s: no step length raises the forget set's loss to that of validation",
@@ -187,6 +193,10 @@ static int calibrate(struct stepper *s, const float *end, double *length)
     }
     *length = 0.5 * (low + high);
     TRY(excess_loss(s, end, *length, &excess));
+    if (isinf(excess))
+        TRY(FAIL(IAU_ERR_NUMERIC,
+                 "%s: the losses overflow before the forget set's reaches that of validation; a smaller rate may help",
+                 s->u->name));
 out:
     return comm_agree(s->u->engine->comm, rc);
 }
@@ -243,8 +253,13 @@ int iau_run(struct outcome *o, const struct iau *u)
     *o = (struct outcome){0};
     history_init(&o->history, columns);
     TRY(stepper_init(&s, u));
-    for (int64_t step = 0; step < u->opts->steps; step++)
+    for (int64_t step = 0; step < u->opts->steps; step++) {
+        if (comm_stop_requested(u->engine->comm)) {
+            log_line("%s  stopped before step %lld; the same command begins it anew", u->name, (long long)step + 1);
+            TRY(IAU_STOPPED);
+        }
         TRY(take_step(&s, step, &o->history));
+    }
     o->w = s.w;
     s.w = NULL;
 out:

@@ -5,9 +5,10 @@ Work of U units takes p ranks
     T(p) = ceil(U / p) unit + update + 2 log2(p) latency + 2 (p - 1)/p bytes / bandwidth
            + (p - 1)/p 3 bytes / memory bandwidth,
 the last three terms being Rabenseifner's all-reduce (reduce-scatter, then all-gather): its
-messages, what a rank sends, and its additions. Efficiency is T(1) / (p T(p)). A rank is one thread
-on a core with memory and a link of its own and no noise; real machines share them, so this is an
-upper bound.
+messages, what a rank sends, and its additions. A unit is its gradient and the conversion to exact
+sums, without gathering its samples; a unit is never cut. Efficiency is T(1) / (p T(p)). A rank is
+one thread on a core with memory and a link of its own and no noise; real machines share them, so
+this is an upper bound.
 """
 import math
 import os

@@ -20,7 +20,7 @@
 #include "nn/model.h"
 #include "train/optimizer.h"
 
-enum { REPEATS = 9, SGEMM_N = 1024, SHAPE_CHARS = 80 };
+enum { REPEATS = 5, SGEMM_N = 1024, SHAPE_CHARS = 80 };
 static const int64_t COPY_BYTES = (int64_t)1 << 28; /* far beyond every cache */
 static const double LEAST_SECONDS = 0.1;            /* short work is repeated until it took so long in all */
 

@@ -1,0 +1,38 @@
+/* The kinds of files and their digests. */
+#include "io/formats.h"
+
+#include <string.h>
+
+#include "core/error.h"
+
+static const struct format {
+    const char *name, *text;
+    const char *const *prefixes; /* of the arrays that the digest covers */
+    int portable;                /* without seconds and memory */
+} formats[] = {
+    {MODEL_FORMAT, "model", (const char *const[]){"/params", "/buffers", NULL}, 0},
+    {RESULTS_FORMAT, "results",
+     (const char *const[]){"/epochs", "/steps", "/evaluation", "/roc", "/ranking", NULL}, 1},
+    {RESTART_FORMAT, "restart file", (const char *const[]){"/", NULL}, 0},
+};
+
+static const struct format *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return &formats[i];
+    return NULL;
+}
+
+const char *format_text(const char *format)
+{
+    const struct format *f = find(format);
+    return f ? f->text : NULL;
+}
+
+int format_digest(const char *format, const struct record *r, char hex[DIGEST_CHARS])
+{
+    const struct format *f = find(format);
+    REQUIRE(f);
+    return record_digest(r, f->prefixes, f->portable, hex);
+}
