@@ -1,5 +1,6 @@
-/* Numbers with two directional derivatives and the mixed second one, in double: a plain forward loop over them gives a
- * loss, its slope along d and v, and d^T H v, all exact to rounding. For naive references. */
+/* Numbers with two directional derivatives and the mixed second one, in double: a plain forward
+ * loop over them gives a loss, its slope along d and v, and d^T H v, all exact to rounding. For
+ * naive references. */
 #ifndef IAU_TESTS_HYPERDUAL_H
 #define IAU_TESTS_HYPERDUAL_H
 

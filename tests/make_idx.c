@@ -1,5 +1,5 @@
-/* Writes a small learnable data set in MNIST's format: `make_idx FOLDER N_TRAIN N_TEST [SEED [SIDE]]`. A class is
- * a bright square at a place of its own, moved and disturbed by noise. */
+/* Writes a small learnable data set in MNIST's format: `make_idx FOLDER N_TRAIN N_TEST [SEED
+ * [SIDE]]`. A class is a bright square at a place of its own, moved and disturbed by noise. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,8 @@ static int write_part(const char *folder, const char *images, const char *labels
     for (int i = 0; i < n; i++) {
         int label = draw(N_CLASS);
         put_image(x, label);
-        fputc(draw(20) ? label : draw(N_CLASS), y); /* some labels are wrong: there is something to memorise */
+        fputc(draw(20) ? label : draw(N_CLASS),
+              y); /* some labels are wrong: there is something to memorise */
     }
     return fclose(x) != 0 || fclose(y) != 0;
 }
@@ -66,6 +67,7 @@ int main(int argc, char **argv)
         return 2;
     state = argc > 4 ? (uint32_t)atoi(argv[4]) : 1;
     side = argc > 5 ? atoi(argv[5]) : side;
-    return write_part(argv[1], "train-images-idx3-ubyte", "train-labels-idx1-ubyte", atoi(argv[2])) ||
+    return write_part(argv[1], "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                      atoi(argv[2])) ||
            write_part(argv[1], "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", atoi(argv[3]));
 }

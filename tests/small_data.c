@@ -31,8 +31,7 @@ int64_t small_data_id(enum dataset_part part, int64_t row)
     return part == PART_TRAIN ? 7000 - 3 * row : 20000 + row;
 }
 
-/* --- the file
- * ------------------------------------------------------------------------------------------- */
+/* --- the file */
 
 /* One part in memory, as it goes to the file. */
 struct part_data {
@@ -172,8 +171,7 @@ void small_data_close(struct small_data *s)
     free(s->path);
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------------- */
+/* --- running */
 
 struct comm small_self(void)
 {
@@ -217,8 +215,7 @@ void small_train(struct outcome *o, const struct small_data *s, const struct par
     engine_free(&e);
 }
 
-/* --- naive sums
- * ----------------------------------------------------------------------------------------- */
+/* --- naive sums */
 
 static float sample_value(const struct small_data *s, enum dataset_part part, int64_t row, int c,
                           int y, int x)
@@ -297,8 +294,7 @@ double relative_error(const double *a, const double *b, int64_t n)
     return sqrt(difference / size);
 }
 
-/* --- histories
- * ------------------------------------------------------------------------------------------ */
+/* --- histories */
 
 static int is_time(const char *column)
 {

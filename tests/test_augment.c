@@ -32,9 +32,7 @@ static void close_data(void)
     small_data_close(&images);
 }
 
-/* --- pixels
- * -----------------------------------------------------------------------------------------------
- */
+/* --- pixels */
 
 /* As one would do it by hand: pad with `crop` zeros all around, cut, mirror. */
 static void naive_copy(const struct augment_move *m, int crop, int c, int h, int w, size_t size,
@@ -96,8 +94,7 @@ static void every_pixel_is_where_it_belongs(void)
         }
 }
 
-/* --- the draw
- * --------------------------------------------------------------------------------------------- */
+/* --- the draw */
 
 static int same_move(struct augment_move a, struct augment_move b)
 {
@@ -167,8 +164,7 @@ static void settings_that_do_not_fit_the_data_are_refused(void)
                          "d.h5 is a table");
 }
 
-/* --- gathering
- * -------------------------------------------------------------------------------------------- */
+/* --- gathering */
 
 /* Gather some samples of the training part as one unit; `augment` may be NULL. @return the input,
  * [c][h][w][16] */
@@ -261,8 +257,7 @@ static void the_key_is_the_sample_not_its_place(void)
     engine_free(&e);
 }
 
-/* --- training
- * --------------------------------------------------------------------------------------------- */
+/* --- training */
 
 struct run {
     struct train_opts opts;
@@ -368,7 +363,8 @@ static void every_epoch_moves_the_samples_anew(void)
     }
 }
 
-/* Parameters that stay give the mean loss of the samples as their ids, which are not their rows, move them. */
+/* Parameters that stay give the mean loss of the samples as their ids, which are not their rows,
+ * move them. */
 static void training_moves_a_sample_by_its_id(void)
 {
     struct run r = augmented_run();

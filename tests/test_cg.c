@@ -33,8 +33,7 @@ static void close_data(void)
     small_data_close(&table);
 }
 
-/* --- a matrix, by its products and in full
- * ---------------------------------------------------------------- */
+/* --- a matrix, by its products and in full */
 
 struct setup {
     int64_t n;
@@ -179,8 +178,7 @@ static double largest_eigenvalue(const struct setup *s, double *vector, double *
     return value;
 }
 
-/* --- conjugate gradients
- * ---------------------------------------------------------------------------------- */
+/* --- conjugate gradients */
 
 static double distance_to(const float *x, const double *truth, int64_t n)
 {
@@ -358,8 +356,7 @@ static void same_bytes_at_any_rank_count(void)
     setup_close(&alone);
 }
 
-/* --- power iteration
- * -------------------------------------------------------------------------------------- */
+/* --- power iteration */
 
 static void check_eigenvalue(enum product_kind kind, uint64_t seed, float scale, int sign)
 {
@@ -429,9 +426,7 @@ static void a_matrix_of_zeros_has_the_eigenvalue_0(void)
     setup_close(&s);
 }
 
-/* --- errors
- * -----------------------------------------------------------------------------------------------
- */
+/* --- errors */
 
 static void expect_numeric(struct setup *s, const char *part)
 {

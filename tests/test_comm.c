@@ -129,8 +129,7 @@ static void long_sums_are_whole(void)
     int64_t n = (1 << 20) + 5;
     int64_t *x = mem_alloc(n, sizeof *x);
     CU_ASSERT_PTR_NOT_NULL(x);
-    if (comm_agree(&test_comm, x ? IAU_OK : FAIL(IAU_ERR_MEM, "%lld", (long long)n)) !=
-        IAU_OK)
+    if (comm_agree(&test_comm, x ? IAU_OK : FAIL(IAU_ERR_MEM, "%lld", (long long)n)) != IAU_OK)
         return;
     for (int64_t i = 0; i < n; i++)
         x[i] = i * (test_comm.rank + 1);

@@ -393,9 +393,10 @@ static void texts_hold_what_defines_bytes_and_no_more(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "method.method = iau\nmethod.correction = on\n"));
     CU_ASSERT_PTR_NULL(strstr(text, "d.h5"));
     free(text);
-    static const char *const ignored[] = {
-        "--data.file=x.h5", "--output.dir=x",        "--output.checkpoint_s=5", "--output.origins=x",
-        "--forget.ids=x",   "--evaluate.samples=on", "--methods.iau.cache=off"};
+    static const char *const ignored[] = {"--data.file=x.h5",        "--output.dir=x",
+                                          "--output.checkpoint_s=5", "--output.origins=x",
+                                          "--forget.ids=x",          "--evaluate.samples=on",
+                                          "--methods.iau.cache=off"};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         for (int scope = SCOPE_ORIGIN; scope <= SCOPE_METHOD; scope++)
             expect_changes(scope, 0, ignored[i], 0);
@@ -503,12 +504,14 @@ static void short_memory_is_an_error_everywhere(void)
 static void models_of_ones_own_are_lists(void)
 {
     struct config cfg;
-    accept(&cfg, DATA "model:\n  layers:\n    - conv 4 3 pad=1\n    - batchnorm\n    - dense classes\n");
+    accept(&cfg,
+           DATA "model:\n  layers:\n    - conv 4 3 pad=1\n    - batchnorm\n    - dense classes\n");
     CU_ASSERT_EQUAL(cfg.model.name, MODEL_LAYERS);
     CU_ASSERT_EQUAL(cfg.model.layers.n, 3);
     CU_ASSERT_EQUAL(cfg.train.unit, 64);
     char *text = config_text(&cfg, SCOPE_ORIGIN, 0);
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, "model.layers = [\"conv 4 3 pad=1\", batchnorm, \"dense classes\"]"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "model.layers = [\"conv 4 3 pad=1\", batchnorm, \"dense classes\"]"));
     free(text);
     config_free(&cfg);
     accept(&cfg, DATA "model: {layers: [relu, dense classes]}\n");
@@ -527,10 +530,12 @@ static void batch_norm_wants_groups(void)
     CU_ASSERT_EQUAL(cfg.train.unit, 64);
     CU_ASSERT_EQUAL(cfg.model.width, 64);
     config_free(&cfg);
-    refuse(DATA "model: {name: vgg19}\ntrain: {unit: 32}\n", "train.unit = 32: must be 64 with batch norm");
+    refuse(DATA "model: {name: vgg19}\ntrain: {unit: 32}\n",
+           "train.unit = 32: must be 64 with batch norm");
     refuse(DATA "model: {name: resnet18}\ntrain: {batch: 15}\n",
            "train.batch = 15: leaves no group of 16 samples");
-    refuse(DATA "model: {name: resnet18}\norigins: {a: {train.batch: 8}}\n", "leaves no group of 16 samples");
+    refuse(DATA "model: {name: resnet18}\norigins: {a: {train.batch: 8}}\n",
+           "leaves no group of 16 samples");
 }
 
 int main(int argc, char **argv)

@@ -188,8 +188,7 @@ static char *make(const char *name, struct sort s)
     return path;
 }
 
-/* --- what is read
- * ---------------------------------------------------------------------------------------------- */
+/* --- what is read */
 
 static void a_dataset_is_described(void)
 {
@@ -305,8 +304,7 @@ static void the_digest_is_verified(void)
     free(path);
 }
 
-/* --- what is refused
- * ------------------------------------------------------------------------------------------- */
+/* --- what is refused */
 
 /* Collective. Open on every rank; all must get `code`, and one message that contains `text`. */
 static void expect_no_open(const char *path, int code, const char *text)

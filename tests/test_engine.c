@@ -17,7 +17,7 @@ static float *initial_params(const struct model *m)
     return w;
 }
 
-/* --- failures --- */
+/* --- failures */
 
 /* A gradient sum over everything at w: one message over all ranks, and the same code on each. */
 static void expect_numeric_error(struct small_data *s, const float *w, const char *message)
@@ -207,7 +207,7 @@ static void an_engine_without_memory_is_empty(void)
     small_data_close(&s);
 }
 
-/* --- normalisation --- */
+/* --- normalisation */
 
 /* Input values of a unit against (raw / 255 - mean) / std, and -mean / std in the padding. */
 static void check_normalisation(const struct small_data *s, const struct engine *e, double mean,

@@ -76,8 +76,7 @@ static int evaluate(struct evaluation *v, const struct small_data *s, const stru
     return rc;
 }
 
-/* --- against naive loops
- * -------------------------------------------------------------------------------- */
+/* --- against naive loops */
 
 static void check_means(const struct evaluation *v, const struct small_data *s,
                         const struct partition *p, const float *w)
@@ -185,8 +184,7 @@ static void certain_models_compare_too(void)
     free(sure);
 }
 
-/* --- features and attacks
- * ------------------------------------------------------------------------------- */
+/* --- features and attacks */
 
 /* Rank 0: the features of a set, sample by sample, from the set's own rows. */
 static void check_features(const struct evaluation *v, enum eval_set which,
@@ -253,8 +251,7 @@ static void attacks_compare_forgotten_with_test(void)
     evaluation_free(&v);
 }
 
-/* --- the same bytes
- * ------------------------------------------------------------------------------------- */
+/* --- the same bytes */
 
 static int same_scores(const struct evaluation *a, const struct evaluation *b)
 {
@@ -288,8 +285,7 @@ static void same_bytes_at_any_rank_and_thread_count(void)
     evaluation_free(&threads);
 }
 
-/* --- empty sets
- * ----------------------------------------------------------------------------------------- */
+/* --- empty sets */
 
 static void empty_sets_have_no_figures(void)
 {
@@ -321,8 +317,7 @@ static void empty_sets_have_no_figures(void)
     evaluation_free(&v);
 }
 
-/* --- the record
- * ----------------------------------------------------------------------------------------- */
+/* --- the record */
 
 static void the_gap_is_a_mean_of_four(void)
 {
@@ -425,8 +420,7 @@ static void every_metric_explains_itself(void)
     evaluation_free(&retrained);
 }
 
-/* --- errors
- * --------------------------------------------------------------------------------------------- */
+/* --- errors */
 
 static void expect_failure(const float *w, int code, const char *part)
 {

@@ -1,5 +1,5 @@
-/* Training with batch norm: the same bytes at any rank count and after a restart, groups that are too small, and
- * running statistics that unlearning and evaluation leave alone. */
+/* Training with batch norm: the same bytes at any rank count and after a restart, groups that are
+ * too small, and running statistics that unlearning and evaluation leave alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +13,39 @@
 #include "small_data.h"
 #include "unlearn/iau.h"
 
-static const struct small_shape shape = {.c = 1, .h = 8, .w = 8, .n_class = 4, .n_train = 300, .n_test = 40,
-                                         .noise = 0.8f, .flipped = 0.05};
+static const struct small_shape shape = {.c = 1,
+                                         .h = 8,
+                                         .w = 8,
+                                         .n_class = 4,
+                                         .n_train = 300,
+                                         .n_test = 40,
+                                         .noise = 0.8f,
+                                         .flipped = 0.05};
 static struct small_data data;
 static struct partition sets;
 
 static void open_data(void)
 {
-    static char *line[] = {"conv 4 3 pad=1 bias=off", "batchnorm", "relu", "residual begin",
-                           "conv 8 3 stride=2 pad=1 bias=off", "batchnorm", "residual skip",
-                           "conv 8 1 stride=2 bias=off", "batchnorm", "residual end", "relu", "avgpool",
+    static char *line[] = {"conv 4 3 pad=1 bias=off",
+                           "batchnorm",
+                           "relu",
+                           "residual begin",
+                           "conv 8 3 stride=2 pad=1 bias=off",
+                           "batchnorm",
+                           "residual skip",
+                           "conv 8 1 stride=2 bias=off",
+                           "batchnorm",
+                           "residual end",
+                           "relu",
+                           "avgpool",
                            "dense classes"};
     struct text_list text = {sizeof line / sizeof *line, line};
     struct data_opts split = {.seed = 1, .valid = 0.2};
     struct forget_opts forget = {.ratio = 0.1, .seed = 1};
     log_init(test_comm.rank, LOG_LEVEL_QUIET);
     small_data_open(&data, "groups.h5", &shape);
-    CU_ASSERT_EQUAL(model_build_list(&data.model, "test", &text, (struct shape){1, 8, 8}, 4), IAU_OK);
+    CU_ASSERT_EQUAL(model_build_list(&data.model, "test", &text, (struct shape){1, 8, 8}, 4),
+                    IAU_OK);
     CU_ASSERT_EQUAL(partition_init(&sets, &data.dataset, &split, &forget, &test_comm), IAU_OK);
 }
 
@@ -73,7 +89,8 @@ static int same_outcome(const struct outcome *a, const struct outcome *b)
 {
     const struct model *m = &data.model;
     return a->w && b->w && memcmp(a->w, b->w, (size_t)model_state_floats(m) * sizeof *a->w) == 0 &&
-           memcmp(a->gradient_sum, b->gradient_sum, (size_t)m->n_param * sizeof *a->gradient_sum) == 0 &&
+           memcmp(a->gradient_sum, b->gradient_sum, (size_t)m->n_param * sizeof *a->gradient_sum) ==
+               0 &&
            same_history(&a->history, &b->history);
 }
 
@@ -81,7 +98,8 @@ static const struct {
     int64_t batch;
     double alpha;
 } cases[] = {
-    {100, 0.05}, {130, 0}, {130, 0.01}, {64, 0}, {112, 0}, /* 112: the last 16 are groups of 8, left out */
+    {100, 0.05}, {130, 0}, {130, 0.01},
+    {64, 0},     {112, 0}, /* 112: the last 16 are groups of 8, left out */
     {400, 0.02},
 };
 
@@ -137,7 +155,6 @@ static void running_statistics_move_and_count_steps(void)
     outcome_free(&o);
 }
 
-
 static void groups_below_16_samples_are_left_out(void)
 {
     struct shard_plan p = shard_plan(240, 112, 64);
@@ -165,7 +182,8 @@ static void unlearning_leaves_the_statistics_alone(void)
 {
     const struct model *m = &data.model;
     struct train_opts opts = opts_of(100, 0);
-    struct iau_opts step = {.correction = 1, .weight = 1, .optimizer = OPTIMIZER_ADAM, .lr = 1e-3, .steps = 1};
+    struct iau_opts step = {
+        .correction = 1, .weight = 1, .optimizer = OPTIMIZER_ADAM, .lr = 1e-3, .steps = 1};
     struct comm self = small_self();
     struct outcome origin, out[3];
     struct progress progress = {0};
@@ -173,7 +191,12 @@ static void unlearning_leaves_the_statistics_alone(void)
     for (int i = 0; i < 3; i++) { /* with the cache, without, without on one rank */
         struct engine e;
         small_engine(&e, &data, GROUP_SAMPLES, i == 2 ? &self : &test_comm);
-        struct iau u = {.engine = &e, .opts = &step, .sets = &sets, .w = origin.w, .name = "iau", .progress = &progress};
+        struct iau u = {.engine = &e,
+                        .opts = &step,
+                        .sets = &sets,
+                        .w = origin.w,
+                        .name = "iau",
+                        .progress = &progress};
         u.gradient_sum = i == 0 ? origin.gradient_sum : NULL;
         u.loss_sum = origin.loss_sum;
         CU_ASSERT_EQUAL(iau_run(&out[i], &u), IAU_OK);
@@ -183,7 +206,9 @@ static void unlearning_leaves_the_statistics_alone(void)
     CU_ASSERT_EQUAL(memcmp(out[0].w, out[1].w, bytes), 0);
     CU_ASSERT_EQUAL(memcmp(out[0].w, out[2].w, bytes), 0);
     CU_ASSERT_NOT_EQUAL(memcmp(out[0].w, origin.w, (size_t)m->n_param * sizeof *origin.w), 0);
-    CU_ASSERT_EQUAL(memcmp(out[0].w + m->n_param, origin.w + m->n_param, (size_t)m->n_buffer * sizeof *origin.w), 0);
+    CU_ASSERT_EQUAL(memcmp(out[0].w + m->n_param, origin.w + m->n_param,
+                           (size_t)m->n_buffer * sizeof *origin.w),
+                    0);
     for (int i = 0; i < 3; i++)
         outcome_free(&out[i]);
     outcome_free(&origin);
@@ -191,13 +216,14 @@ static void unlearning_leaves_the_statistics_alone(void)
 
 int main(int argc, char **argv)
 {
-    CU_TestInfo tests[] = {{"open data", open_data},
-                           {"same bytes at any rank count", same_bytes_at_any_rank_count},
-                           {"same bytes after a restart", same_bytes_after_a_restart},
-                           {"running statistics move and count steps", running_statistics_move_and_count_steps},
-                           {"groups below 16 samples are left out", groups_below_16_samples_are_left_out},
-                           {"unlearning leaves the statistics alone", unlearning_leaves_the_statistics_alone},
-                           {"close data", close_data},
-                           CU_TEST_INFO_NULL};
+    CU_TestInfo tests[] = {
+        {"open data", open_data},
+        {"same bytes at any rank count", same_bytes_at_any_rank_count},
+        {"same bytes after a restart", same_bytes_after_a_restart},
+        {"running statistics move and count steps", running_statistics_move_and_count_steps},
+        {"groups below 16 samples are left out", groups_below_16_samples_are_left_out},
+        {"unlearning leaves the statistics alone", unlearning_leaves_the_statistics_alone},
+        {"close data", close_data},
+        CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "groups", tests);
 }

@@ -143,8 +143,7 @@ static int same_outcome(const struct run *a, const struct run *b)
     return same_parameters(a, b) && same_history(&a->o.history, &b->o.history);
 }
 
-/* --- q against naive sums
- * ------------------------------------------------------------------------------- */
+/* --- q against naive sums */
 
 /* Means over D_r and D_f at the origin, by naive loops. */
 struct means {
@@ -288,8 +287,7 @@ static void adam_steps_by_the_sign(void)
     free_means(&a);
 }
 
-/* --- the same bytes
- * ------------------------------------------------------------------------------------- */
+/* --- the same bytes */
 
 static void with_and_without_cache(void)
 {
@@ -397,8 +395,7 @@ static void same_bytes_at_any_thread_count(void)
     outcome_free(&two.o);
 }
 
-/* --- several steps
- * -------------------------------------------------------------------------------------- */
+/* --- several steps */
 
 /* Without momentum there is no state: three steps are three runs of one step. */
 static void three_steps_are_one_after_another(void)
@@ -474,8 +471,7 @@ static void adam_keeps_its_state_between_steps(void)
     free(expected);
 }
 
-/* --- calibration
- * ---------------------------------------------------------------------------------------- */
+/* --- calibration */
 
 static double mean_loss(const struct small_data *s, const float *w, const struct index_set *set)
 {
@@ -560,8 +556,7 @@ static void calibration_leaves_a_forgotten_set_alone(void)
     outcome_free(&r.o);
 }
 
-/* --- history
- * -------------------------------------------------------------------------------------------- */
+/* --- history */
 
 static void check_near(const struct run *r, const char *column, double expected)
 {
@@ -661,8 +656,7 @@ static void combining_two_vectors(void)
     CU_ASSERT_TRUE(a.retain == 0 && isnan(a.cosine));
 }
 
-/* --- errors
- * --------------------------------------------------------------------------------------------- */
+/* --- errors */
 
 static void expect_failure(struct run *r, int code, const char *part)
 {

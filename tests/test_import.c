@@ -30,9 +30,7 @@ enum {
 static const char *const idx_name[N_FILE] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                              "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-/* --- sources
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- sources */
 
 static int n_rows(enum dataset_part part)
 {
@@ -123,9 +121,7 @@ static void put_batch(const char *path, int n, int first_row, int first_label)
     free(p);
 }
 
-/* --- running
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- running */
 
 static struct import_request request(const char *format, const char *const *source, int n,
                                      const char *out)
@@ -185,9 +181,7 @@ static void check_statistics(const struct dataset *d)
     CU_ASSERT_DOUBLE_EQUAL(d->std[0], sqrt(square / n - sum / n * sum / n), 1e-6);
 }
 
-/* --- IDX
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- IDX */
 
 static void idx_files_arrive_plain_or_compressed(void)
 {
@@ -366,9 +360,7 @@ static void damaged_gzip_files_are_refused(void)
     free(dir);
 }
 
-/* --- CIFAR-10
- * --------------------------------------------------------------------------------------------------
- */
+/* --- CIFAR-10 */
 
 static void cifar_batches_arrive_in_order(void)
 {
@@ -425,9 +417,7 @@ static void bad_cifar_files_are_refused(void)
     free(out);
 }
 
-/* --- outputs
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- outputs */
 
 static void wrong_requests_and_targets_are_refused(void)
 {
@@ -581,9 +571,7 @@ static void short_memory_is_an_error_for_all(void)
     free(dir);
 }
 
-/* --- real data
- * -------------------------------------------------------------------------------------------------
- */
+/* --- real data */
 
 /* Import real data and compare sizes, label counts and mean. */
 static void check_real(const char *format, const char *dir, const char *out, int64_t n_train,

@@ -9,7 +9,7 @@
 #include "harness.h"
 #include "trial.h"
 
-/* --- first derivatives --- */
+/* --- first derivatives */
 
 static void check_loss(struct trial *t)
 {
@@ -85,7 +85,7 @@ static void gradients_equal_central_differences_of_the_loss(void)
     trial_run(check_slopes, 0);
 }
 
-/* --- units --- */
+/* --- units */
 
 /* Empty lanes get other samples and labels; nothing that leaves the unit may change by a bit. */
 static void check_padding(struct trial *t)
@@ -143,7 +143,7 @@ static void a_unit_for_losses_alone_is_smaller_and_gives_the_same(void)
     trial_free(&t);
 }
 
-/* --- building and initial values --- */
+/* --- building and initial values */
 
 static int build_lenet5(struct model *m, struct shape in, int n_class)
 {

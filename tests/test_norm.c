@@ -1,5 +1,5 @@
-/* Batch norm kernels against loops in double: odd shapes, empty lanes, channels far from 0, and both modes;
- * tangents come from the second parts of hyper-dual numbers. */
+/* Batch norm kernels against loops in double: odd shapes, empty lanes, channels far from 0, and
+ * both modes; tangents come from the second parts of hyper-dual numbers. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,9 +59,10 @@ static void run(struct bench *b)
     float *const *a = b->a, *const *r = b->row;
     norm_forward(&b->s, EPS, a[X], r[WEIGHT], r[BIAS], r[MEAN], r[VAR], b->kept, a[Y]);
     norm_backward(&b->s, a[X], a[DY], r[WEIGHT], r[BIAS], b->kept, a[DX], r[DWEIGHT], r[DBIAS]);
-    norm_forward_tangent(&b->s, a[X], a[RX], r[WEIGHT], r[BIAS], r[VWEIGHT], r[VBIAS], b->kept, a[RY]);
-    norm_backward_tangent(&b->s, a[X], a[RX], a[DY], a[RDY], r[WEIGHT], r[BIAS], r[VWEIGHT], b->kept, a[RDX],
-                          r[RDWEIGHT], r[RDBIAS]);
+    norm_forward_tangent(&b->s, a[X], a[RX], r[WEIGHT], r[BIAS], r[VWEIGHT], r[VBIAS], b->kept,
+                         a[RY]);
+    norm_backward_tangent(&b->s, a[X], a[RX], a[DY], a[RDY], r[WEIGHT], r[BIAS], r[VWEIGHT],
+                          b->kept, a[RDX], r[RDWEIGHT], r[RDBIAS]);
 }
 
 /* Mean and variance of a channel of x, with their slopes along R{x}. */
@@ -108,15 +109,16 @@ static void naive_channel(const struct bench *b, int c, struct hyper *y, struct 
 }
 
 /* dx = weight inv (dy - mean dy - xhat mean(dy xhat)) in hyper numbers: its slope is R{dx}. */
-static void naive_backward(const struct bench *b, int c, const struct hyper *y, const struct hyper *xhat,
-                           struct hyper *dx, struct hyper sum[2])
+static void naive_backward(const struct bench *b, int c, const struct hyper *y,
+                           const struct hyper *xhat, struct hyper *dx, struct hyper sum[2])
 {
     const struct norm_shape *s = &b->s;
     int64_t plane = s->places * s->lanes, count = s->n * s->places;
     sum[0] = sum[1] = hyper_of(0);
     for (int64_t i = 0; i < plane; i++) {
         int off = i % s->lanes >= s->n || (s->relu && y[i].x <= 0);
-        dx[i] = off ? hyper_of(0) : (struct hyper){b->a[DY][c * plane + i], 0, b->a[RDY][c * plane + i], 0};
+        dx[i] = off ? hyper_of(0)
+                    : (struct hyper){b->a[DY][c * plane + i], 0, b->a[RDY][c * plane + i], 0};
         sum[0] = hyper_add(sum[0], dx[i]);
         sum[1] = hyper_add(sum[1], hyper_mul(dx[i], xhat[i]));
     }
@@ -126,32 +128,35 @@ static void naive_backward(const struct bench *b, int c, const struct hyper *y, 
     struct hyper weight = {b->row[WEIGHT][c], 0, b->row[VWEIGHT][c], 0};
     struct hyper factor = hyper_mul(weight, hyper_rsqrt(hyper_add(var, hyper_of(EPS))));
     for (int64_t i = 0; i < plane; i++) {
-        struct hyper t = hyper_add(hyper_scale(sum[0], over), hyper_mul(hyper_scale(sum[1], over), xhat[i]));
+        struct hyper t =
+            hyper_add(hyper_scale(sum[0], over), hyper_mul(hyper_scale(sum[1], over), xhat[i]));
         dx[i] = i % s->lanes < s->n ? hyper_mul(factor, hyper_add(dx[i], t)) : hyper_of(0);
     }
 }
 
-static void expect_near(const struct bench *b, const char *what, const float *got, int64_t n, double bound)
+static void expect_near(const struct bench *b, const char *what, const float *got, int64_t n,
+                        double bound)
 {
     double error = harness_relative_error(got, b->want, n);
     if (!(error < bound))
-        printf("%s: c %d places %lld lanes %d n %d frozen %d relu %d: %.2e\n", what, b->s.c, (long long)b->s.places,
-               b->s.lanes, b->s.n, b->s.frozen, b->s.relu, error);
+        printf("%s: c %d places %lld lanes %d n %d frozen %d relu %d: %.2e\n", what, b->s.c,
+               (long long)b->s.places, b->s.lanes, b->s.n, b->s.frozen, b->s.relu, error);
     CU_ASSERT(error < bound);
 }
 
 static void compare(struct bench *b, double bound)
 {
     int64_t plane = b->s.places * b->s.lanes;
-    struct hyper *all = mem_alloc(3 * b->n, sizeof *all), *sums = mem_alloc(2 * b->s.c, sizeof *sums);
+    struct hyper *all = mem_alloc(3 * b->n, sizeof *all),
+                 *sums = mem_alloc(2 * b->s.c, sizeof *sums);
     struct hyper *y = all, *xhat = all + b->n, *dx = all + 2 * b->n;
     for (int c = 0; c < b->s.c; c++) {
         naive_channel(b, c, y + c * plane, xhat + c * plane);
         naive_backward(b, c, y + c * plane, xhat + c * plane, dx + c * plane, sums + 2 * c);
     }
-#define COMPARE(what, got, n, value)          \
-    for (int64_t i = 0; i < (n); i++)         \
-        b->want[i] = (float)(value);          \
+#define COMPARE(what, got, n, value)  \
+    for (int64_t i = 0; i < (n); i++) \
+        b->want[i] = (float)(value);  \
     expect_near(b, what, got, n, bound)
     COMPARE("y", b->a[Y], b->n, y[i].x);
     COMPARE("R{y}", b->a[RY], b->n, y[i].v);
@@ -166,8 +171,9 @@ static void compare(struct bench *b, double bound)
     free(sums);
 }
 
-static const struct norm_shape shapes[] = {{1, 1, 16, 16, 0, 0}, {3, 1, 64, 16, 0, 0}, {2, 7, 16, 16, 0, 0},
-                                           {5, 49, 32, 19, 0, 0}, {2, 196, 64, 64, 0, 0}, {3, 65, 48, 33, 0, 0}};
+static const struct norm_shape shapes[] = {{1, 1, 16, 16, 0, 0},   {3, 1, 64, 16, 0, 0},
+                                           {2, 7, 16, 16, 0, 0},   {5, 49, 32, 19, 0, 0},
+                                           {2, 196, 64, 64, 0, 0}, {3, 65, 48, 33, 0, 0}};
 
 static void all_passes_equal_loops_in_double(void)
 {
@@ -240,10 +246,11 @@ static void absent_input_arrays_change_nothing_else(void)
 
 int main(int argc, char **argv)
 {
-    CU_TestInfo tests[] = {{"all passes equal loops in double", all_passes_equal_loops_in_double},
-                           {"channels far from zero stay exact", channels_far_from_zero_stay_exact},
-                           {"empty lanes have no say", empty_lanes_have_no_say},
-                           {"absent input arrays change nothing else", absent_input_arrays_change_nothing_else},
-                           CU_TEST_INFO_NULL};
+    CU_TestInfo tests[] = {
+        {"all passes equal loops in double", all_passes_equal_loops_in_double},
+        {"channels far from zero stay exact", channels_far_from_zero_stay_exact},
+        {"empty lanes have no say", empty_lanes_have_no_say},
+        {"absent input arrays change nothing else", absent_input_arrays_change_nothing_else},
+        CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "norm", tests);
 }

@@ -11,7 +11,7 @@
 #include "train/restriction.h"
 #include "trial.h"
 
-/* --- second derivatives --- */
+/* --- second derivatives */
 
 /* A random direction of length 1. */
 static void random_direction(float *v, int64_t n, uint64_t seed)
@@ -106,7 +106,7 @@ static void hessian_products_equal_differences_of_gradients(void)
     trial_run(check_product, 1);
 }
 
-/* --- gradient restriction --- */
+/* --- gradient restriction */
 
 static const double alpha = 0.1;
 

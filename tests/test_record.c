@@ -215,9 +215,7 @@ static void equal_records_give_equal_files(void)
     free(b);
 }
 
-/* --- Python
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- Python */
 
 /* Run a Python script with one argument, on rank 0 only; its first line goes to `line`. 0 where it
  * cannot. */
@@ -312,9 +310,7 @@ static void what_h5py_wrote_is_read(void)
     free(path);
 }
 
-/* --- damage
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- damage */
 
 static void put_bytes(const char *path, const char *p, size_t n)
 {
@@ -373,8 +369,7 @@ static void truncated_and_foreign_files_are_refused(void)
     free(path);
 }
 
-/* --- full disks and short memory
- * ------------------------------------------------------------------------------- */
+/* --- full disks and short memory */
 
 static int add_large(struct record *r)
 {

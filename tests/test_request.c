@@ -63,9 +63,7 @@ static void no_request_forgets_nothing(void)
     check_partition(&plain);
 }
 
-/* --- shares
- * -----------------------------------------------------------------------------------------------
- */
+/* --- shares */
 
 /* The rule in numpy's words; prints validation rows, then forgotten rows. */
 static const char numpy_rule[] =
@@ -135,9 +133,7 @@ static void a_share_is_of_the_training_set(void)
     partition_free(&other);
 }
 
-/* --- ids
- * --------------------------------------------------------------------------------------------------
- */
+/* --- ids */
 
 /* Collective. A scratch file with this text; the caller frees its path. */
 static char *put_text(const char *name, const char *text, size_t n)
@@ -332,8 +328,7 @@ static void all_training_samples_cannot_be_forgotten(void)
     free(but_one);
 }
 
-/* --- classes
- * ---------------------------------------------------------------------------------------------- */
+/* --- classes */
 
 static int request_classes(struct partition *p, int64_t n, int64_t *classes, char *printed,
                            size_t size)
@@ -397,8 +392,7 @@ static void shares_that_cannot_be_forgotten(void)
     }
 }
 
-/* --- one failing rank
- * ------------------------------------------------------------------------------------- */
+/* --- one failing rank */
 
 static void short_memory_on_one_rank(void)
 {

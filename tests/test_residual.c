@@ -1,5 +1,6 @@
-/* Models from lists of layers, with batch norm and residual connections: losses, gradients and Hessian products
- * against plain loops over hyper-dual numbers, in both modes of batch norm and with empty lanes. */
+/* Models from lists of layers, with batch norm and residual connections: losses, gradients and
+ * Hessian products against plain loops over hyper-dual numbers, in both modes of batch norm and
+ * with empty lanes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,31 +24,36 @@ struct trial {
 static const struct trial trials[] = {
     {"batch norm first, last and between",
      {3, 5, 4},
-     {"batchnorm", "conv 5 3 pad=1 bias=off", "batchnorm", "tanh", "conv 4 2", "batchnorm", "relu", "avgpool",
-      "dense classes", "batchnorm"}},
+     {"batchnorm", "conv 5 3 pad=1 bias=off", "batchnorm", "tanh", "conv 4 2", "batchnorm", "relu",
+      "avgpool", "dense classes", "batchnorm"}},
     {"identity residual",
      {2, 6, 6},
-     {"conv 4 3 pad=1", "batchnorm", "relu", "residual begin", "conv 4 3 pad=1 bias=off", "batchnorm", "relu",
-      "conv 4 3 pad=1 bias=off", "batchnorm", "residual end", "relu", "avgpool 2", "dense classes"}},
+     {"conv 4 3 pad=1", "batchnorm", "relu", "residual begin", "conv 4 3 pad=1 bias=off",
+      "batchnorm", "relu", "conv 4 3 pad=1 bias=off", "batchnorm", "residual end", "relu",
+      "avgpool 2", "dense classes"}},
     {"downsampling residual",
      {2, 7, 5},
-     {"conv 3 3 pad=1", "batchnorm", "tanh", "residual begin", "conv 5 3 stride=2 pad=1 bias=off", "batchnorm", "relu",
-      "conv 5 3 pad=1 bias=off", "batchnorm", "residual skip", "conv 5 1 stride=2 bias=off", "batchnorm",
-      "residual end", "relu", "avgpool", "dense classes"}},
+     {"conv 3 3 pad=1", "batchnorm", "tanh", "residual begin", "conv 5 3 stride=2 pad=1 bias=off",
+      "batchnorm", "relu", "conv 5 3 pad=1 bias=off", "batchnorm", "residual skip",
+      "conv 5 1 stride=2 bias=off", "batchnorm", "residual end", "relu", "avgpool",
+      "dense classes"}},
     {"branches that start and end with what works in place",
      {3, 5, 5},
-     {"conv 3 3 pad=1", "residual begin", "relu", "conv 3 3 pad=1", "relu", "residual skip", "relu", "conv 3 1", "tanh",
-      "relu", "residual end", "relu", "conv 3 1", "residual begin", "relu", "conv 3 1", "maxpool 2", "residual skip", "maxpool 2",
-      "residual end", "dense 6", "tanh", "dense classes"}},
+     {"conv 3 3 pad=1", "residual begin", "relu",          "conv 3 3 pad=1", "relu",
+      "residual skip",  "relu",           "conv 3 1",      "tanh",           "relu",
+      "residual end",   "relu",           "conv 3 1",      "residual begin", "relu",
+      "conv 3 1",       "maxpool 2",      "residual skip", "maxpool 2",      "residual end",
+      "dense 6",        "tanh",           "dense classes"}},
     {"connections within and after each other",
      {2, 6, 4},
-     {"conv 4 3 pad=1", "residual begin", "residual begin", "conv 4 1", "batchnorm", "residual end",
-      "residual begin", "conv 4 3 pad=1", "residual skip", "batchnorm", "residual end", "relu", "residual end",
-      "residual begin", "batchnorm", "relu", "conv 4 1", "residual end", "maxpool 3", "dense classes"}},
+     {"conv 4 3 pad=1", "residual begin", "residual begin", "conv 4 1",       "batchnorm",
+      "residual end",   "residual begin", "conv 4 3 pad=1", "residual skip",  "batchnorm",
+      "residual end",   "relu",           "residual end",   "residual begin", "batchnorm",
+      "relu",           "conv 4 1",       "residual end",   "maxpool 3",      "dense classes"}},
     {"a connection from the sample",
      {3, 4, 4},
-     {"residual begin", "conv 3 3 pad=1", "batchnorm", "residual skip", "relu", "residual end", "residual begin",
-      "tanh", "residual end", "dense classes"}},
+     {"residual begin", "conv 3 3 pad=1", "batchnorm", "residual skip", "relu", "residual end",
+      "residual begin", "tanh", "residual end", "dense classes"}},
     {"a sample straight into the sum",
      {3, 4, 4},
      {"residual begin", "conv 3 3 pad=1", "residual end", "relu", "avgpool 3", "dense classes"}},
@@ -69,9 +75,9 @@ struct reference {
     const struct model *m;
     int n;
     int frozen;
-    const float *w, *d, *v; /* state and two directions */
+    const float *w, *d, *v;                /* state and two directions */
     struct hyper *a[MODEL_MAX_LAYERS + 1]; /* [n][c][h][w] */
-    float *mean, *var;      /* what batch norm met: by buffer offset - n_param */
+    float *mean, *var;                     /* what batch norm met: by buffer offset - n_param */
 };
 
 static struct hyper parameter(const struct reference *r, int64_t i)
@@ -85,31 +91,36 @@ static struct hyper *sample(const struct reference *r, int node, int s)
     return r->a[node] + s * shape_count(shape);
 }
 
-static void run_conv(const struct reference *r, const struct layer *l, const struct hyper *in, struct hyper *out)
+static void run_conv(const struct reference *r, const struct layer *l, const struct hyper *in,
+                     struct hyper *out)
 {
     for (int o = 0; o < l->out.c; o++)
         for (int y = 0; y < l->out.h; y++)
             for (int x = 0; x < l->out.w; x++) {
-                struct hyper z = l->n_tensor > 1 ? parameter(r, l->tensor[1].offset + o) : hyper_of(0);
+                struct hyper z =
+                    l->n_tensor > 1 ? parameter(r, l->tensor[1].offset + o) : hyper_of(0);
                 for (int i = 0; i < l->in.c * l->k * l->k; i++) {
                     int c = i / (l->k * l->k), v = y * l->stride + i / l->k % l->k - l->pad;
                     int u = x * l->stride + i % l->k - l->pad;
                     if (v < 0 || v >= l->in.h || u < 0 || u >= l->in.w)
                         continue;
-                    struct hyper w = parameter(r, l->tensor[0].offset + (int64_t)o * l->in.c * l->k * l->k + i);
+                    struct hyper w =
+                        parameter(r, l->tensor[0].offset + (int64_t)o * l->in.c * l->k * l->k + i);
                     z = hyper_add(z, hyper_mul(w, in[(c * l->in.h + v) * l->in.w + u]));
                 }
                 out[(o * l->out.h + y) * l->out.w + x] = z;
             }
 }
 
-static void run_dense(const struct reference *r, const struct layer *l, const struct hyper *in, struct hyper *out)
+static void run_dense(const struct reference *r, const struct layer *l, const struct hyper *in,
+                      struct hyper *out)
 {
     int64_t n = shape_count(l->in);
     for (int o = 0; o < l->out.c; o++) {
         out[o] = parameter(r, l->tensor[1].offset + o);
         for (int64_t i = 0; i < n; i++)
-            out[o] = hyper_add(out[o], hyper_mul(parameter(r, l->tensor[0].offset + o * n + i), in[i]));
+            out[o] =
+                hyper_add(out[o], hyper_mul(parameter(r, l->tensor[0].offset + o * n + i), in[i]));
     }
 }
 
@@ -117,7 +128,8 @@ static void run_pool(const struct layer *l, int is_max, const struct hyper *in, 
 {
     int kh = l->k ? l->k : l->in.h, kw = l->k ? l->k : l->in.w;
     for (int i = 0; i < shape_count(l->out); i++) {
-        int c = i / (l->out.h * l->out.w), y = i / l->out.w % l->out.h * l->stride, x = i % l->out.w * l->stride;
+        int c = i / (l->out.h * l->out.w), y = i / l->out.w % l->out.h * l->stride,
+            x = i % l->out.w * l->stride;
         struct hyper best = hyper_of(-INFINITY), sum = hyper_of(0);
         for (int j = 0; j < kh * kw; j++) {
             struct hyper a = in[(c * l->in.h + y + j / kw) * l->in.w + x + j % kw];
@@ -143,7 +155,8 @@ static void run_batchnorm(struct reference *r, const struct layer *l, int from, 
             mean = hyper_add(mean, sample(r, from, i / places)[c * places + i % places]);
         mean = hyper_scale(mean, 1.0 / count);
         for (int i = 0; i < count; i++) {
-            struct hyper e = hyper_add(sample(r, from, i / places)[c * places + i % places], hyper_scale(mean, -1));
+            struct hyper e = hyper_add(sample(r, from, i / places)[c * places + i % places],
+                                       hyper_scale(mean, -1));
             var = hyper_add(var, hyper_scale(hyper_mul(e, e), 1.0 / count));
         }
         r->mean[at_mean - r->m->n_param] = (float)mean.x;
@@ -155,7 +168,8 @@ static void run_batchnorm(struct reference *r, const struct layer *l, int from, 
         struct hyper inv = hyper_rsqrt(hyper_add(var, hyper_of(1e-5f)));
         for (int i = 0; i < count; i++) {
             int64_t at = c * places + i % places;
-            struct hyper xhat = hyper_mul(hyper_add(sample(r, from, i / places)[at], hyper_scale(mean, -1)), inv);
+            struct hyper xhat =
+                hyper_mul(hyper_add(sample(r, from, i / places)[at], hyper_scale(mean, -1)), inv);
             struct hyper y = hyper_add(hyper_mul(parameter(r, l->tensor[0].offset + c), xhat),
                                        parameter(r, l->tensor[1].offset + c));
             sample(r, to, i / places)[at] = l->relu ? relu(y) : y;
@@ -237,7 +251,8 @@ static void bench_open(struct bench *b, const struct trial *t, int n, enum norm_
         b->w[i] += 0.3f * b->d[(i * 7) % b->m.n_param];
     harness_fill(b->w + b->m.n_param, b->m.n_buffer, 3);
     for (int t2 = 0; t2 < b->m.n_buffer_tensor; t2++)
-        for (int64_t i = 0; strstr(b->m.buffer[t2]->name, "running_var") && i < b->m.buffer[t2]->count; i++)
+        for (int64_t i = 0;
+             strstr(b->m.buffer[t2]->name, "running_var") && i < b->m.buffer[t2]->count; i++)
             b->w[b->m.buffer[t2]->offset + i] = 1.5f + 0.9f * b->w[b->m.buffer[t2]->offset + i];
     CU_ASSERT_EQUAL_FATAL(unit_init(&b->u, &b->m, LANES, UNIT_TANGENT), IAU_OK);
     b->u.n = n;
@@ -269,7 +284,8 @@ static double dot(const float *a, const float *b, int64_t n)
     return sum;
 }
 
-static void expect_near(const char *name, const char *what, const char *where, double got, double want, double scale)
+static void expect_near(const char *name, const char *what, const char *where, double got,
+                        double want, double scale)
 {
     if (fabs(got - want) <= 2e-5 * scale)
         return;
@@ -287,8 +303,10 @@ static void compare_tensor(struct bench *b, const char *name, const struct tenso
     b->r.v = b->v;
     struct hyper want = reference_loss(&b->r, &b->u);
     double length = sqrt(dot(d, d, n));
-    expect_near(name, "gradient", t->name, dot(b->dw, d, n), want.d, length * sqrt(dot(b->dw, b->dw, n)));
-    expect_near(name, "product", t->name, dot(b->rdw, d, n), want.dv, length * sqrt(dot(b->rdw, b->rdw, n)));
+    expect_near(name, "gradient", t->name, dot(b->dw, d, n), want.d,
+                length * sqrt(dot(b->dw, b->dw, n)));
+    expect_near(name, "product", t->name, dot(b->rdw, d, n), want.dv,
+                length * sqrt(dot(b->rdw, b->rdw, n)));
     free(d);
 }
 
@@ -305,7 +323,8 @@ static void compare_trial(const struct trial *t, int n, enum norm_mode norm)
     expect_near(t->name, "loss", "all", unit_loss(&b->u), reference_loss(&b->r, &b->u).x, n);
     for (int64_t i = 0; norm == NORM_GROUP && i < b->m.n_buffer; i++) {
         double want = (b->r.mean[i] + b->r.var[i]) * n / GROUP_SAMPLES; /* one of the two is 0 */
-        expect_near(t->name, "statistics", "buffers", b->dw[b->m.n_param + i], want, fabs(want) + 0.01);
+        expect_near(t->name, "statistics", "buffers", b->dw[b->m.n_param + i], want,
+                    fabs(want) + 0.01);
     }
     bench_close(b);
     free(b);
@@ -335,7 +354,8 @@ static void products_are_symmetric(void)
         model_forward(&b->m, b->w, &b->u);
         model_backward(&b->m, b->w, &b->u, b->dw);
         model_hessian_product(&b->m, b->w, b->v, &b->u, b->rdw);
-        double dhv = dot(b->d, b->rdw, n), scale = sqrt(dot(b->d, b->d, n) * dot(b->rdw, b->rdw, n));
+        double dhv = dot(b->d, b->rdw, n),
+               scale = sqrt(dot(b->d, b->d, n) * dot(b->rdw, b->rdw, n));
         model_hessian_product(&b->m, b->w, b->d, &b->u, b->rdw);
         expect_near(trials[i].name, "symmetry", "all", dot(b->v, b->rdw, n), dhv, scale);
         bench_close(b);
@@ -372,11 +392,11 @@ static void a_unit_without_tangents_gives_the_same_bytes(void)
 
 int main(int argc, char **argv)
 {
-    CU_TestInfo tests[] = {
-        {"group mode equals the reference", group_mode_equals_the_reference},
-        {"frozen mode equals the reference", frozen_mode_equals_the_reference},
-        {"products are symmetric", products_are_symmetric},
-        {"a unit without tangents gives the same bytes", a_unit_without_tangents_gives_the_same_bytes},
-        CU_TEST_INFO_NULL};
+    CU_TestInfo tests[] = {{"group mode equals the reference", group_mode_equals_the_reference},
+                           {"frozen mode equals the reference", frozen_mode_equals_the_reference},
+                           {"products are symmetric", products_are_symmetric},
+                           {"a unit without tangents gives the same bytes",
+                            a_unit_without_tangents_gives_the_same_bytes},
+                           CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "residual", tests);
 }

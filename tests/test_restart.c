@@ -13,8 +13,7 @@
 #include "io/record.h"
 #include "train_run.h"
 
-/* --- restart
- * -------------------------------------------------------------------------------------------- */
+/* --- restart */
 
 static int is_there(const char *path)
 {
@@ -135,8 +134,7 @@ static void checkpoints_by_the_clock(void)
     free(path);
 }
 
-/* --- errors
- * --------------------------------------------------------------------------------------------- */
+/* --- errors */
 
 static void an_absurd_rate_is_one_error(void)
 {

@@ -1,4 +1,5 @@
-/* Lists of layers: what the named models are made of, names of one's own, and lists that do not fit. */
+/* Lists of layers: what the named models are made of, names of one's own, and lists that do not
+ * fit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,8 @@ static double deviation(const float *w, const struct tensor *t)
     return sqrt(square / (double)t->count);
 }
 
-/* torchvision's: normal with variance 2 / fan_out, batch norm 1 and 0, and what each model has at its end. */
+/* torchvision's: normal with variance 2 / fan_out, batch norm 1 and 0, and what each model has at
+ * its end. */
 static void initial_values_are_torchvisions(void)
 {
     struct model_opts opts = {.name = MODEL_VGG19, .width = 16};
@@ -90,16 +92,19 @@ static void initial_values_are_torchvisions(void)
         opts.name = (enum model_name)name;
         int is_vgg = name == MODEL_VGG19;
         CU_ASSERT_EQUAL_FATAL(model_build(&m, &opts, (struct shape){3, 32, 32}, 10), IAU_OK);
-        float *w = mem_alloc(model_state_floats(&m), sizeof *w), *again = mem_alloc(model_state_floats(&m), sizeof *w);
+        float *w = mem_alloc(model_state_floats(&m), sizeof *w),
+              *again = mem_alloc(model_state_floats(&m), sizeof *w);
         model_init_params(&m, 5, w);
         model_init_params(&m, 5, again);
         CU_ASSERT_EQUAL(memcmp(w, again, (size_t)model_state_floats(&m) * sizeof *w), 0);
         const struct tensor *conv = find(is_vgg ? "features.43.weight" : "layer4.0.conv2.weight");
-        CU_ASSERT_DOUBLE_EQUAL(deviation(w, conv), sqrt(2.0 / (128 * 9)), 0.001 * sqrt(2.0 / (128 * 9)) * 8);
+        CU_ASSERT_DOUBLE_EQUAL(deviation(w, conv), sqrt(2.0 / (128 * 9)),
+                               0.001 * sqrt(2.0 / (128 * 9)) * 8);
         CU_ASSERT(deviation(w, find(is_vgg ? "features.44.weight" : "layer4.0.bn2.weight")) == 1);
         CU_ASSERT(deviation(w, find(is_vgg ? "features.44.bias" : "layer4.0.bn2.bias")) == 0);
         CU_ASSERT(deviation(w, find(is_vgg ? "features.44.running_var" : "bn1.running_var")) == 1);
-        CU_ASSERT(deviation(w, find(is_vgg ? "features.44.running_mean" : "bn1.running_mean")) == 0);
+        CU_ASSERT(deviation(w, find(is_vgg ? "features.44.running_mean" : "bn1.running_mean")) ==
+                  0);
         double last = deviation(w, find(is_vgg ? "classifier.weight" : "fc.weight"));
         CU_ASSERT_DOUBLE_EQUAL(last, is_vgg ? 0.01 : 1 / sqrt(3.0 * 128), 0.08 * last);
         CU_ASSERT((deviation(w, find(is_vgg ? "classifier.bias" : "fc.bias")) == 0) == is_vgg);
@@ -110,8 +115,10 @@ static void initial_values_are_torchvisions(void)
 
 static void names_are_given_or_counted(void)
 {
-    CU_ASSERT_EQUAL(build(LIST("input 10 12", "conv 4 3", "batchnorm", "relu", "conv 5 3 name=head", "batchnorm",
-                               "avgpool", "dense 7", "dense classes"), image), IAU_OK);
+    CU_ASSERT_EQUAL(build(LIST("input 10 12", "conv 4 3", "batchnorm", "relu", "conv 5 3 name=head",
+                               "batchnorm", "avgpool", "dense 7", "dense classes"),
+                          image),
+                    IAU_OK);
     CU_ASSERT(m.in.h == 10 && m.in.w == 12);
     expect_shape("conv1.weight", 4, (int64_t[]){4, 3, 3, 3});
     expect_shape("conv1.bias", 1, (int64_t[]){4});
@@ -127,12 +134,14 @@ static void expect_error(const char *const *line, const char *text)
 
 static void lines_that_mean_nothing_are_refused(void)
 {
-    expect_error(LIST("convolution 3 3"), "model.layers: layer 1 'convolution 3 3': 'convolution' is none of input, conv");
+    expect_error(LIST("convolution 3 3"),
+                 "model.layers: layer 1 'convolution 3 3': 'convolution' is none of input, conv");
     expect_error(LIST("relu", "conv 3"), "layer 2 'conv 3': usage: conv OUT K");
     expect_error(LIST("conv 3 3 3"), "layer 1 'conv 3 3 3': '3' is too much");
     expect_error(LIST("conv 0 3"), "'0' is not in 1 to 65536");
     expect_error(LIST("conv 3x 3"), "'3x' is no number");
-    expect_error(LIST("conv 3 3 padding=1"), "there is no option 'padding'; usage: conv OUT K [stride=1] [pad=0]");
+    expect_error(LIST("conv 3 3 padding=1"),
+                 "there is no option 'padding'; usage: conv OUT K [stride=1] [pad=0]");
     expect_error(LIST("conv 3 3 bias=maybe"), "'maybe' is none of off, on");
     expect_error(LIST("conv 3 3 init=xavier"), "'xavier' is none of default, kaiming, normal");
     expect_error(LIST("conv 3 3 name=a/b"), "name 'a/b': use");
@@ -147,32 +156,39 @@ static void lists_that_do_not_fit_are_refused(void)
 {
     expect_error(LIST("conv 4 3", "maxpool 2", "conv 4 5", "dense classes"),
                  "layer 3 'conv 4 5': a 5x5 window does not fit its input 4x3x3");
-    expect_error(LIST("maxpool 9", "dense classes"), "layer 1 'maxpool 9': a 9x9 window does not fit its input 3x8x8");
+    expect_error(LIST("maxpool 9", "dense classes"),
+                 "layer 1 'maxpool 9': a 9x9 window does not fit its input 3x8x8");
     expect_error(LIST("maxpool 3 stride=2"), "windows of 3 overlap at stride 2");
     expect_error(LIST("conv 4 3", "input 9"), "layer 2 'input 9': must be the first line");
     expect_error(LIST("input 7"), "model.layers takes images up to 7x7, not 8x8");
-    expect_error(LIST("conv 10 3"), "layer 1 'conv 10 3': the last layer gives 10x6x6, but there are 10 classes");
+    expect_error(LIST("conv 10 3"),
+                 "layer 1 'conv 10 3': the last layer gives 10x6x6, but there are 10 classes");
     expect_error(LIST("dense 9"), "the last layer gives 9x1x1, but there are 10 classes");
-    expect_error(LIST("conv 4 3 name=a", "conv 4 3 name=a"), "layer 2 'conv 4 3 name=a': the name 'a' is taken");
+    expect_error(LIST("conv 4 3 name=a", "conv 4 3 name=a"),
+                 "layer 2 'conv 4 3 name=a': the name 'a' is taken");
     expect_error(LIST("conv 4 3", "batchnorm name=conv1"), "the name 'conv1' is taken");
-    expect_error(LIST("residual end"), "layer 1 'residual end': there is no 'residual begin' before it");
-    expect_error(LIST("residual begin", "residual end"), "there is no layer since 'residual begin' on line 1");
+    expect_error(LIST("residual end"),
+                 "layer 1 'residual end': there is no 'residual begin' before it");
+    expect_error(LIST("residual begin", "residual end"),
+                 "there is no layer since 'residual begin' on line 1");
     expect_error(LIST("residual begin", "conv 4 3 pad=1", "residual end"),
                  "layer 3 'residual end': the branches from line 1 end as 4x8x8 and 3x8x8");
     expect_error(LIST("residual begin", "conv 3 1", "residual skip", "residual skip"),
                  "the connection from line 1 has its other branch already");
-    expect_error(LIST("relu", "residual begin", "dense classes"), "'residual begin' on line 2 has no 'residual end'");
+    expect_error(LIST("relu", "residual begin", "dense classes"),
+                 "'residual begin' on line 2 has no 'residual end'");
     expect_error(LIST("avgpool"), "gives 3x1x1");
 }
 
 int main(int argc, char **argv)
 {
-    CU_TestInfo tests[] = {{"resnet18 has its parameters", resnet18_has_its_parameters},
-                           {"vgg19 has its parameters", vgg19_has_its_parameters},
-                           {"initial values are torchvision's", initial_values_are_torchvisions},
-                           {"names are given or counted", names_are_given_or_counted},
-                           {"lines that mean nothing are refused", lines_that_mean_nothing_are_refused},
-                           {"lists that do not fit are refused", lists_that_do_not_fit_are_refused},
-                           CU_TEST_INFO_NULL};
+    CU_TestInfo tests[] = {
+        {"resnet18 has its parameters", resnet18_has_its_parameters},
+        {"vgg19 has its parameters", vgg19_has_its_parameters},
+        {"initial values are torchvision's", initial_values_are_torchvisions},
+        {"names are given or counted", names_are_given_or_counted},
+        {"lines that mean nothing are refused", lines_that_mean_nothing_are_refused},
+        {"lists that do not fit are refused", lists_that_do_not_fit_are_refused},
+        CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "spec", tests);
 }

@@ -12,7 +12,7 @@
 #include "harness.h"
 #include "small_data.h"
 
-/* --- one process, unit after unit, without the sweep layer but for its gather --- */
+/* --- one process, unit after unit, without the sweep layer but for its gather */
 
 /* Exact sums of a set: n_param gradients, then loss and hits. */
 static int64_t *sum_by_hand(const struct small_data *s, const struct engine *e, const float *w,
@@ -85,7 +85,7 @@ static float *initial_params(const struct model *m)
     return w;
 }
 
-/* --- gradient sums --- */
+/* --- gradient sums */
 
 static void check_gradient_sum(struct small_data *s, struct engine *e, const float *w,
                                struct index_set *set)
@@ -221,7 +221,7 @@ static void two_sums_and_a_stop_word_share_one_reduction(void)
     small_data_close(&s);
 }
 
-/* --- shares --- */
+/* --- shares */
 
 static void shares_cut_a_set_at_units_and_miss_no_row(void)
 {
@@ -261,7 +261,7 @@ static void shares_cut_a_set_at_units_and_miss_no_row(void)
     small_data_close(&s);
 }
 
-/* --- steps --- */
+/* --- steps */
 
 /* A batch whose units have 16, 16, 9 and 1 samples, at scattered rows. */
 enum { N_PIECES = 4, N_BATCH = 42 };

@@ -49,8 +49,7 @@ static void close_data(void)
     small_data_close(&images);
 }
 
-/* --- one product
- * ------------------------------------------------------------------------------------------ */
+/* --- one product */
 
 /* A matrix over one of the sets, with all that stands behind it. */
 struct setup {
@@ -110,8 +109,7 @@ static void for_all(void (*check)(struct setup *s, int64_t n))
     }
 }
 
-/* --- what the matrices are
- * -------------------------------------------------------------------------------- */
+/* --- what the matrices are */
 
 static void check_symmetry(struct setup *s, int64_t n)
 {
@@ -245,8 +243,7 @@ static void a_product_is_the_mean_over_the_set(void)
     for_all(check_mean);
 }
 
-/* --- the same bytes
- * --------------------------------------------------------------------------------------- */
+/* --- the same bytes */
 
 static void check_ranks_and_threads(struct setup *s, int64_t n)
 {
@@ -322,9 +319,7 @@ static void costs_are_counted(void)
     for_all(check_cost);
 }
 
-/* --- errors
- * -----------------------------------------------------------------------------------------------
- */
+/* --- errors */
 
 static void values_out_of_range_are_an_error_everywhere(void)
 {
@@ -370,8 +365,7 @@ static void a_rank_without_memory_stops_all(void)
     setup_close(&s);
 }
 
-/* --- PyTorch
- * ---------------------------------------------------------------------------------------------- */
+/* --- PyTorch */
 
 /* A case of the fixtures: its samples as a data set in memory. */
 struct torch_case {

@@ -189,7 +189,7 @@ static void expect_tensors(const struct bench *b, const char *quantity, const fl
     }
 }
 
-/* --- outputs and gradients --- */
+/* --- outputs and gradients */
 
 static void check_logits(struct bench *b)
 {
@@ -251,7 +251,7 @@ static void losses_and_gradients_are_those_of_torch(void)
     run_cases(check_gradients);
 }
 
-/* --- restriction --- */
+/* --- restriction */
 
 /* As a training step does it: g, its direction, the product on the kept units, g + alpha H v. */
 static void check_restriction(struct bench *b, enum restriction_norm norm, double alpha,
@@ -292,7 +292,7 @@ static void restricted_gradients_are_those_of_torch(void)
     run_cases(check_restrictions);
 }
 
-/* --- the IAU step --- */
+/* --- the IAU step */
 
 /* q = g(D_r) - g(D_f), both means. */
 static void find_q(struct bench *b, float *q)

@@ -1,6 +1,6 @@
-/* Each layer, in a small net of its own, against what PyTorch computed in float64: outputs, losses, gradients,
- * Hessian and Gauss-Newton products, and running statistics. The nets are built from the lists of layers that stand
- * in the fixture. */
+/* Each layer, in a small net of its own, against what PyTorch computed in float64: outputs, losses,
+ * gradients, Hessian and Gauss-Newton products, and running statistics. The nets are built from the
+ * lists of layers that stand in the fixture. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +46,8 @@ static const struct record_array *find_root(const struct bench *b, const char *p
 }
 
 /* An attribute of the case, cut into lines; the caller frees list->v[0]. */
-static void lines_of(const struct bench *b, const char *attribute, struct text_list *list, char *line[LINES_MAX])
+static void lines_of(const struct bench *b, const char *attribute, struct text_list *list,
+                     char *line[LINES_MAX])
 {
     char *text = mem_strdup(record_text(b->file, b->path, attribute, "")), *save = NULL;
     REQUIRE(text);
@@ -127,7 +128,8 @@ static void run_cases(void (*check)(struct bench *b))
         REQUIRE(record_read(&file, path) == IAU_OK);
         char *names = mem_strdup(record_text(&file, "/", "cases", ""));
         int n = 0;
-        for (char *name = strtok_r(names, "\n", &save); name; name = strtok_r(NULL, "\n", &save), n++) {
+        for (char *name = strtok_r(names, "\n", &save); name;
+             name = strtok_r(NULL, "\n", &save), n++) {
             bench_open(&b, &file, name);
             check(&b);
             bench_close(&b);
@@ -142,7 +144,8 @@ static void run_cases(void (*check)(struct bench *b))
 /* `check` with the running statistics, and with those of the samples where that differs. */
 static void run_modes(struct bench *b, void (*check)(struct bench *b, const char *mode))
 {
-    for (int norm = NORM_FROZEN; norm <= (model_has_groups(&b->m) ? NORM_GROUP : NORM_FROZEN); norm++) {
+    for (int norm = NORM_FROZEN; norm <= (model_has_groups(&b->m) ? NORM_GROUP : NORM_FROZEN);
+         norm++) {
         b->u.norm = norm;
         model_forward(&b->m, b->w, &b->u);
         check(b, norm == NORM_GROUP ? "train" : "eval");
@@ -156,8 +159,10 @@ static void expect_error(const struct bench *b, const char *mode, const char *wh
     CU_ASSERT(error <= bound);
 }
 
-/* `sum` [n_param] over the samples against the elements of a mean that the fixture holds, tensor by tensor. */
-static void expect_vector(const struct bench *b, const char *mode, const char *quantity, const float *sum)
+/* `sum` [n_param] over the samples against the elements of a mean that the fixture holds, tensor by
+ * tensor. */
+static void expect_vector(const struct bench *b, const char *mode, const char *quantity,
+                          const float *sum)
 {
     char what[96];
     const struct record_array *a = find(b, mode, quantity);
@@ -168,7 +173,8 @@ static void expect_vector(const struct bench *b, const char *mode, const char *q
     for (int t = 0; t < b->m.n_tensor; t++) {
         const struct tensor *p = b->m.tensor[t];
         double error = 0, size = 0;
-        for (int64_t i = (p->offset + stride - 1) / stride; i * stride < p->offset + p->count; i++) {
+        for (int64_t i = (p->offset + stride - 1) / stride; i * stride < p->offset + p->count;
+             i++) {
             double want = record_value(a, i), e = sum[i * stride] / (double)N - want;
             error += e * e;
             size += want * want;

@@ -1,5 +1,6 @@
-/* Reduced ResNet-18 and VGG-19 with batch norm against what PyTorch computed in float64: names, losses, gradients,
- * Hessian and Gauss-Newton products, restricted gradients and running statistics. */
+/* Reduced ResNet-18 and VGG-19 with batch norm against what PyTorch computed in float64: names,
+ * losses, gradients, Hessian and Gauss-Newton products, restricted gradients and running
+ * statistics. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 
 enum { N = GROUP_SAMPLES, N_CLASS = 10 };
 
-static const struct model_opts models[] = {{.name = MODEL_RESNET18, .width = 4}, {.name = MODEL_VGG19, .width = 3}};
+static const struct model_opts models[] = {{.name = MODEL_RESNET18, .width = 4},
+                                           {.name = MODEL_VGG19, .width = 3}};
 static const char *const names[] = {"resnet18", "vgg19"};
 static const double bound = 1e-4;
 
@@ -54,7 +56,8 @@ static void fill_unit(struct bench *b)
     CU_ASSERT_EQUAL_FATAL(record_count(x), N * d);
     for (int s = 0; s < N; s++) {
         for (int64_t i = 0; i < d; i++)
-            b->u.node[0].a[i * N + s] = (float)((((const uint8_t *)x->data)[s * d + i] / 255.0 - mean) / std);
+            b->u.node[0].a[i * N + s] =
+                (float)((((const uint8_t *)x->data)[s * d + i] / 255.0 - mean) / std);
         b->u.label[s] = ((const int32_t *)y->data)[s];
         b->u.weight[s] = 1;
     }
@@ -65,7 +68,8 @@ static void open_case(struct bench *b, int which, const char *path)
 {
     *b = (struct bench){.name = names[which]};
     CU_ASSERT_EQUAL_FATAL(record_read(&b->file, path), IAU_OK);
-    const struct record_array *x = find(b, "x"), *w = find(b, "params"), *buffers = find(b, "buffers");
+    const struct record_array *x = find(b, "x"), *w = find(b, "params"),
+                              *buffers = find(b, "buffers");
     struct shape in = {(int)x->dims[1], (int)x->dims[2], (int)x->dims[3]};
     CU_ASSERT_EQUAL_FATAL(model_build(&b->m, &models[which], in, N_CLASS), IAU_OK);
     CU_ASSERT_EQUAL_FATAL(record_count(w), b->m.n_param);
@@ -163,7 +167,8 @@ static void check_training_mode(struct bench *b)
         model_hessian_product(&b->m, b->w, b->v, &b->u, b->h);
         for (int64_t i = 0; i < b->m.n_param; i++)
             b->h[i] = b->g[i] + (float)alpha * b->h[i];
-        compare(b, norm == RESTRICTION_PER_TENSOR ? "restricted_per_tensor" : "restricted_global", b->h, 1.0 / N);
+        compare(b, norm == RESTRICTION_PER_TENSOR ? "restricted_per_tensor" : "restricted_global",
+                b->h, 1.0 / N);
     }
 }
 
@@ -178,7 +183,8 @@ static void check_running_statistics(struct bench *b)
     model_update_buffers(&b->m, b->g, b->w);
     CU_ASSERT(harness_relative_error(b->w + b->m.n_param, after->data, b->m.n_buffer) < 1e-6);
     for (int64_t i = 0; i < b->m.n_buffer; i++)
-        CU_ASSERT(fabs(b->w[b->m.n_param + i] - record_value(after, i)) < 1e-5 * (1 + fabs(record_value(after, i))));
+        CU_ASSERT(fabs(b->w[b->m.n_param + i] - record_value(after, i)) <
+                  1e-5 * (1 + fabs(record_value(after, i))));
 }
 
 static void check_evaluation_mode(struct bench *b)

@@ -11,8 +11,7 @@
 #include "train/restriction.h"
 #include "train_run.h"
 
-/* --- the same bytes
- * ------------------------------------------------------------------------------------- */
+/* --- the same bytes */
 
 /* On all ranks, and on one: this process alone. */
 static void compare_with_one_rank(struct train_run *r)
@@ -66,8 +65,7 @@ static void same_bytes_at_any_thread_count(void)
     outcome_free(&two.o);
 }
 
-/* --- what is learned
- * ------------------------------------------------------------------------------------ */
+/* --- what is learned */
 
 static void training_learns(void)
 {
@@ -154,8 +152,7 @@ static void no_gradient_sum_unless_wanted(void)
     outcome_free(&r.o);
 }
 
-/* --- gradient restriction
- * ------------------------------------------------------------------------------- */
+/* --- gradient restriction */
 
 /* The mean gradient over the training set by naive loops. */
 static void mean_gradient(const float *w, double *g)
@@ -220,8 +217,7 @@ static void restriction_adds_its_exact_gradient(void)
     restricted_step(RESTRICTION_PER_TENSOR, 0.8);
 }
 
-/* --- early stopping
- * ------------------------------------------------------------------------------------- */
+/* --- early stopping */
 
 static void the_best_model_is_kept(void)
 {

@@ -1,5 +1,5 @@
-/* The settings of a run: one table of keys drives the YAML reader, range checks, overrides, --help, the README's
- * reference, and the text stored in every output. libyaml is used only here. */
+/* The settings of a run: one table of keys drives the YAML reader, range checks, overrides, --help,
+ * the README's reference, and the text stored in every output. libyaml is used only here. */
 #ifndef IAU_APP_CONFIG_H
 #define IAU_APP_CONFIG_H
 
@@ -9,14 +9,14 @@
 #include "unlearn/opts.h"
 
 struct origin_opts {
-    char *name;               /* owned; also the file's name */
-    struct train_opts train;  /* `train` with this origin's overrides applied */
+    char *name;              /* owned; also the file's name */
+    struct train_opts train; /* `train` with this origin's overrides applied */
 };
 
 struct output_opts {
-    char *dir;                /* owned */
-    char *origins;            /* owned; the folder of the origins' files, "": dir */
-    double checkpoint_s;      /* seconds between restart files; 0: only when stopped */
+    char *dir;           /* owned */
+    char *origins;       /* owned; the folder of the origins' files, "": dir */
+    double checkpoint_s; /* seconds between restart files; 0: only when stopped */
 };
 
 struct evaluate_opts {
@@ -39,30 +39,35 @@ struct config {
 /* What a file's settings text covers. */
 enum config_scope { SCOPE_ORIGIN, SCOPE_RETRAIN, SCOPE_METHOD, SCOPE_ALL };
 
-/** Local. Parse `text` (the YAML of file `path`, which is named in messages) and then the overrides, in order, each
- *  "--section.key=value". Every setting is checked for type and range; unknown, duplicate, mistyped and out-of-range
- *  ones are IAU_ERR_CONFIG with file and line (or the override) and the nearest known key. `cfg` is empty on error. */
-int config_parse(struct config *cfg, const char *path, const char *text, int n_override, const char *const *override);
+/** Local. Parse `text` (the YAML of file `path`, which is named in messages) and then the
+ * overrides, in order, each
+ *  "--section.key=value". Every setting is checked for type and range; unknown, duplicate, mistyped
+ * and out-of-range ones are IAU_ERR_CONFIG with file and line (or the override) and the nearest
+ * known key. `cfg` is empty on error. */
+int config_parse(struct config *cfg, const char *path, const char *text, int n_override,
+                 const char *const *override);
 /** Local. Release; fine on an empty config. */
 void config_free(struct config *cfg);
-/** Local. Canonical text, one `key = value` a line in table order, of the settings that define the bytes of an output:
- *  data split and normalisation, model, train (of origin `index` for SCOPE_ORIGIN and SCOPE_RETRAIN; of the method's
- *  origin for SCOPE_METHOD, where `index` counts methods), forget for RETRAIN and METHOD, the method for METHOD.
- *  Paths, directories, and evaluation, checkpoint and logging settings stay out. SCOPE_ALL: the whole effective config
- *  with every key, as YAML that parses again. The caller frees; NULL when memory is short. */
+/** Local. Canonical text, one `key = value` a line in table order, of the settings that define the
+ * bytes of an output: data split and normalisation, model, train (of origin `index` for
+ * SCOPE_ORIGIN and SCOPE_RETRAIN; of the method's origin for SCOPE_METHOD, where `index` counts
+ * methods), forget for RETRAIN and METHOD, the method for METHOD. Paths, directories, and
+ * evaluation, checkpoint and logging settings stay out. SCOPE_ALL: the whole effective config with
+ * every key, as YAML that parses again. The caller frees; NULL when memory is short. */
 char *config_text(const struct config *cfg, enum config_scope scope, int index);
 /** Local. The origin a method starts from: index into cfg->origin. */
 int config_origin_of(const struct config *cfg, const struct method_opts *m);
-/** Local. Check that exactly one of forget.ratio, forget.ids and forget.classes is set, for commands that forget.
+/** Local. Check that exactly one of forget.ratio, forget.ids and forget.classes is set, for
+ * commands that forget.
  *  @return IAU_OK or IAU_ERR_CONFIG */
 int config_check_forget(const struct config *cfg);
-/** Local. The name of an origin's retrained twin: `origin` has `retrain`, `origin_gr` has `retrain_gr`, any other X has
- *  `retrain_X`. The caller frees; NULL when memory is short. */
+/** Local. The name of an origin's retrained twin: `origin` has `retrain`, `origin_gr` has
+ * `retrain_gr`, any other X has `retrain_X`. The caller frees; NULL when memory is short. */
 char *config_retrain_name(const char *origin);
 /** Local. The folder of the origins' files: output.origins, or output.dir. */
 const char *config_origins_folder(const struct config *cfg);
-/** Local. The reference of all settings as text: plain for --help, or a Markdown table for the README. The caller
- *  frees; NULL when memory is short. */
+/** Local. The reference of all settings as text: plain for --help, or a Markdown table for the
+ * README. The caller frees; NULL when memory is short. */
 char *config_reference(int markdown);
 /** Local. Print that reference on stdout. */
 void config_print_reference(int markdown);

@@ -14,40 +14,41 @@ struct job {
     const struct comm *comm; /* borrowed */
     const struct cli *cli;   /* borrowed */
     struct config cfg;
-    char *config_all;        /* owned; the effective config as YAML */
+    char *config_all; /* owned; the effective config as YAML */
     struct dataset dataset;
     struct model model;
-    int has_request;         /* the config says what to forget, and the command wants to know it */
+    int has_request; /* the config says what to forget, and the command wants to know it */
     struct partition sets;
     char forget_digest[DIGEST_CHARS]; /* SHA-256 of the forget set's rows, "" without a request */
     char train_digest[DIGEST_CHARS];  /* of the training set's rows */
-    int same_bytes;          /* all ranks have the same CPU and BLAS core type */
+    int same_bytes;                   /* all ranks have the same CPU and BLAS core type */
     struct progress progress;
 };
 
-/** Collective. Read and check settings and data; with `may_import`, import a missing data set first (`iau run`).
- *  The job must not move in memory afterwards. @return an agreed code; `job` is safe to close on error */
+/** Collective. Read and check settings and data; with `may_import`, import a missing data set first
+ * (`iau run`). The job must not move in memory afterwards. @return an agreed code; `job` is safe to
+ * close on error */
 int job_open(struct job *job, const struct cli *cli, int may_import, const struct comm *comm);
 void job_close(struct job *job);
 /** Collective. An engine for this job's model and data with a training set's unit. */
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e);
-/** Collective. Make output.dir and `folder` where they are missing, and open progress.csv in output.dir; fine when that
- *  is done already. */
+/** Collective. Make output.dir and `folder` where they are missing, and open progress.csv in
+ * output.dir; fine when that is done already. */
 int job_begin_output(struct job *job, const char *folder);
 /** Local. Whether a folder is there. */
 int job_has_folder(const char *folder);
-/** Local. Whether files can be written to the folder that the setting `key` names; it need not be there yet: then its
- *  nearest parent counts. @return IAU_OK or IAU_ERR_IO */
+/** Local. Whether files can be written to the folder that the setting `key` names; it need not be
+ * there yet: then its nearest parent counts. @return IAU_OK or IAU_ERR_IO */
 int job_check_folder(const char *key, const char *folder);
-/** Collective. IAU_STOPPED if any rank was asked to stop, with a line on what is not begun: `work`, such as "making", on
- *  the model `name`. */
+/** Collective. IAU_STOPPED if any rank was asked to stop, with a line on what is not begun: `work`,
+ * such as "making", on the model `name`. */
 int job_check_stop(const struct job *job, const char *work, const char *name);
 /** Collective. Import a data set; the folder of the dataset file is made where missing. */
 int job_import(const struct import_request *request, const struct comm *comm);
 /** Local. FOLDER/NAME + suffix; the caller frees, NULL when memory is short. */
 char *job_path(const char *folder, const char *name, const char *suffix);
-/** Collective. Line on what runs where: hosts, ranks, threads, MPI, BLAS; warns of mixed CPUs and of a BLAS that does not
- *  use the CPU's vectors. Fills job->same_bytes. */
+/** Collective. Line on what runs where: hosts, ranks, threads, MPI, BLAS; warns of mixed CPUs and
+ * of a BLAS that does not use the CPU's vectors. Fills job->same_bytes. */
 void job_describe_machine(struct job *job);
 
 #endif

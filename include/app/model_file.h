@@ -1,4 +1,5 @@
-/* Model files: parameters, history, costs, gradient sum and provenance, written by rank 0 and read by all. */
+/* Model files: parameters, history, costs, gradient sum and provenance, written by rank 0 and read
+ * by all. */
 #ifndef IAU_APP_MODEL_FILE_H
 #define IAU_APP_MODEL_FILE_H
 
@@ -15,15 +16,15 @@ struct model_file {
 
 /** Collective. Write a stage's outcome, with the peak of memory since mem_peak_reset.
  *  @param settings from stage_settings; @param cost of the stage on this rank */
-int model_file_write(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
-                     const struct cost *cost);
+int model_file_write(const struct job *job, const struct stage *s, const char *settings,
+                     const struct outcome *o, const struct cost *cost);
 /** Collective. Read a model file that fits the job's model and data; verifies its digest. */
 int model_file_read(struct model_file *f, const struct job *job, const char *path);
 void model_file_free(struct model_file *f);
-/** Local. The gradient sum, where the file has one that is valid for its parameters, the job's data and training set;
- *  else *sum is NULL and `why` says why. The caller frees *sum. */
-int model_file_gradient_sum(const struct model_file *f, const struct job *job, double **sum, double *loss_sum,
-                            const char **why);
+/** Local. The gradient sum, where the file has one that is valid for its parameters, the job's data
+ * and training set; else *sum is NULL and `why` says why. The caller frees *sum. */
+int model_file_gradient_sum(const struct model_file *f, const struct job *job, double **sum,
+                            double *loss_sum, const char **why);
 /** Local. Add the provenance that every output carries. */
 int provenance_add(struct record *r, const struct job *job);
 

@@ -10,10 +10,10 @@ enum stage_kind { STAGE_ORIGIN, STAGE_RETRAIN, STAGE_METHOD };
 
 struct stage {
     enum stage_kind kind;
-    int index;           /* of the origin, or of the method */
-    int origin;          /* index of the origin it belongs to */
-    const char *folder;  /* borrowed; of its files: output.origins for an origin, else output.dir */
-    char *name;          /* owned */
+    int index;          /* of the origin, or of the method */
+    int origin;         /* index of the origin it belongs to */
+    const char *folder; /* borrowed; of its files: output.origins for an origin, else output.dir */
+    char *name;         /* owned */
     char *path, *restart_path, *origin_path; /* owned */
 };
 
@@ -34,22 +34,29 @@ const struct train_opts *stage_train_opts(const struct job *job, const struct st
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
 int stage_trains(const struct job *job, const struct stage *s);
-/** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them, unless --force,
- *  which counts an output as missing, and a restart file of other settings, too. @param settings  from stage_settings */
-int stage_find(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state);
-/** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a method, and where that
- *  is gone the method's own. The caller frees *settings. */
+/** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS
+ * naming them, unless --force, which counts an output as missing, and a restart file of other
+ * settings, too. @param settings  from stage_settings */
+int stage_find(const struct job *job, const struct stage *s, const char *settings,
+               enum stage_state *state);
+/** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a
+ * method, and where that is gone the method's own. The caller frees *settings. */
 int stage_settings(const struct job *job, const struct stage *s, char **settings);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
 int stage_has_origin(const struct job *job, const struct stage *s);
 /** Local. Compare the settings stored in the file `path` (NULL: none) with those of now.
- *  @return IAU_OK or `code`, with a message that names the settings that differ and ends with `advice` */
-int stage_compare(const char *path, const char *there, const char *here, int code, const char *advice);
-/** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method whose origin they are
- *  yet to make, all settings but the origin's digest are compared. Errors are those of stage_settings and stage_find. */
-int stage_preview(const struct job *job, const struct stage *s, unsigned kinds, enum stage_state *state);
-/** Collective. Before the stages in the bit set `kinds` run: is there anything in the way of one of them, and can each
- *  write its file and train on its samples? @return an agreed code, and nothing is changed */
+ *  @return IAU_OK or `code`, with a message that names the settings that differ and ends with
+ * `advice` */
+int stage_compare(const char *path, const char *there, const char *here, int code,
+                  const char *advice);
+/** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method
+ * whose origin they are yet to make, all settings but the origin's digest are compared. Errors are
+ * those of stage_settings and stage_find. */
+int stage_preview(const struct job *job, const struct stage *s, unsigned kinds,
+                  enum stage_state *state);
+/** Collective. Before the stages in the bit set `kinds` run: is there anything in the way of one of
+ * them, and can each write its file and train on its samples? @return an agreed code, and nothing
+ * is changed */
 int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds);
 /** Collective. Make the file unless it is there. */
 int stage_run(struct job *job, const struct stage *s);

@@ -15,7 +15,8 @@ struct digest {
 int digest_init(struct digest *d);
 /** Local. Append raw bytes. */
 void digest_bytes(struct digest *d, const void *p, size_t n_bytes);
-/** Local. Append the header of a named array: path, NUL, ndim extents as little-endian int64; its data follow. */
+/** Local. Append the header of a named array: path, NUL, ndim extents as little-endian int64; its
+ * data follow. */
 void digest_array(struct digest *d, const char *path, int ndim, const int64_t *dims);
 /** Local. Write the hexadecimal digest and release the state; fine on an empty `d` (gives ""). */
 void digest_final(struct digest *d, char hex[DIGEST_CHARS]);

@@ -2,19 +2,20 @@
 #ifndef IAU_CORE_ERROR_H
 #define IAU_CORE_ERROR_H
 
-/* X(code, exit status of a process that ends with it); worst last, so that the maximum over ranks wins. */
-#define IAU_ERROR_LIST(X)                                             \
-    X(IAU_OK, 0)          /* done */                                  \
-    X(IAU_STOPPED, 75)    /* stopped early; may go on */              \
-    X(IAU_ERR_USAGE, 2)   /* wrong command line */                    \
-    X(IAU_ERR_CONFIG, 2)  /* wrong setting */                         \
-    X(IAU_ERR_EXISTS, 1)  /* an output is in the way */               \
-    X(IAU_ERR_IO, 1)      /* a file cannot be read or written */      \
-    X(IAU_ERR_FORMAT, 1)  /* a file is not what it should be */       \
-    X(IAU_ERR_DATA, 1)    /* inputs do not fit together */            \
-    X(IAU_ERR_NUMERIC, 1) /* a value is not finite or too large */    \
+/* X(code, exit status of a process that ends with it); worst last, so that the maximum over ranks
+ * wins. */
+#define IAU_ERROR_LIST(X)                                                \
+    X(IAU_OK, 0)          /* done */                                     \
+    X(IAU_STOPPED, 75)    /* stopped early; may go on */                 \
+    X(IAU_ERR_USAGE, 2)   /* wrong command line */                       \
+    X(IAU_ERR_CONFIG, 2)  /* wrong setting */                            \
+    X(IAU_ERR_EXISTS, 1)  /* an output is in the way */                  \
+    X(IAU_ERR_IO, 1)      /* a file cannot be read or written */         \
+    X(IAU_ERR_FORMAT, 1)  /* a file is not what it should be */          \
+    X(IAU_ERR_DATA, 1)    /* inputs do not fit together */               \
+    X(IAU_ERR_NUMERIC, 1) /* a value is not finite or too large */       \
     X(IAU_ERR_CPU, 2)     /* the CPU lacks instructions of this build */ \
-    X(IAU_ERR_REPLICA, 1) /* ranks disagree on the parameters */      \
+    X(IAU_ERR_REPLICA, 1) /* ranks disagree on the parameters */         \
     X(IAU_ERR_MEM, 1)     /* out of memory */
 
 enum iau_error {
@@ -23,13 +24,16 @@ enum iau_error {
 #undef X
 };
 
-/** Local. Remember file, line and message of an error on this rank; the first one since `error_clear` stays.
+/** Local. Remember file, line and message of an error on this rank; the first one since
+ * `error_clear` stays.
  *  @return `code`, so that `return FAIL(...)` reads naturally */
 int error_set(int code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/** Local. The message of the pending error, "" if there is none; valid until the next call to this module. */
+/** Local. The message of the pending error, "" if there is none; valid until the next call to this
+ * module. */
 const char *error_message(void);
-/** Local. Print the pending error as `iau: error: MESSAGE` on stderr and forget it. `rank` < 0 leaves the rank out. */
+/** Local. Print the pending error as `iau: error: MESSAGE` on stderr and forget it. `rank` < 0
+ * leaves the rank out. */
 void error_show(int rank);
 /** Local. Forget the pending error. */
 void error_clear(void);
@@ -40,16 +44,16 @@ void error_require_failed(const char *file, int line, const char *cond) __attrib
 
 #define FAIL(code, ...) error_set((code), __FILE__, __LINE__, __VA_ARGS__)
 /* Needs `int rc` and a label `out:` in the enclosing function. */
-#define TRY(call)             \
-    do {                      \
-        rc = (call);          \
-        if (rc != IAU_OK)     \
-            goto out;         \
+#define TRY(call)         \
+    do {                  \
+        rc = (call);      \
+        if (rc != IAU_OK) \
+            goto out;     \
     } while (0)
-#define REQUIRE(cond)                                          \
-    do {                                                       \
-        if (!(cond))                                           \
-            error_require_failed(__FILE__, __LINE__, #cond);   \
+#define REQUIRE(cond)                                        \
+    do {                                                     \
+        if (!(cond))                                         \
+            error_require_failed(__FILE__, __LINE__, #cond); \
     } while (0)
 
 #endif

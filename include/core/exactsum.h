@@ -1,5 +1,5 @@
-/* Sums over samples that do not depend on the order of the addends: every float addend is rounded once to
- * 64-bit fixed point, and integers add associatively, over threads and over ranks alike. */
+/* Sums over samples that do not depend on the order of the addends: every float addend is rounded
+ * once to 64-bit fixed point, and integers add associatively, over threads and over ranks alike. */
 #ifndef IAU_CORE_EXACTSUM_H
 #define IAU_CORE_EXACTSUM_H
 
@@ -10,8 +10,8 @@ enum {
     EXACT_BITS_SQUARE = 40 /* squares of such */
 };
 
-/** Local. The scale 2^(62 - bits - ceil(log2 n)) for a sum over `n` >= 1 samples: n addends below 2^bits
- *  cannot overflow. */
+/** Local. The scale 2^(62 - bits - ceil(log2 n)) for a sum over `n` >= 1 samples: n addends below
+ * 2^bits cannot overflow. */
 double exact_scale(int64_t n, int bits);
 /** Local. acc[i] += round(x[i] * scale) for i in [0, n).
  *  @param scale  a power of two from `exact_scale` with the same `bits`

@@ -1,4 +1,5 @@
-/* Lines for people: rank 0 speaks for the job, other ranks only when asked. Progress on a terminal is one live line. */
+/* Lines for people: rank 0 speaks for the job, other ranks only when asked. Progress on a terminal
+ * is one live line. */
 #ifndef IAU_CORE_LOG_H
 #define IAU_CORE_LOG_H
 
@@ -10,13 +11,16 @@ void log_init(int rank, enum log_level level);
 void log_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. `iau: warning: ...` on stderr, from rank 0 only, at every level. */
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/** Local. A live line: replaces itself on a terminal, at most ten times a second; nothing where stdout is no terminal. */
+/** Local. A live line: replaces itself on a terminal, at most ten times a second; nothing where
+ * stdout is no terminal. */
 void log_live(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. Whether live lines are shown. */
 int log_is_live(void);
-/** Local. Whether this process logs at the verbose level, at which errors name their place in the source. */
+/** Local. Whether this process logs at the verbose level, at which errors name their place in the
+ * source. */
 int log_is_verbose(void);
-/** Local. Take the live line off the terminal before something else is printed there; fine when there is none. */
+/** Local. Take the live line off the terminal before something else is printed there; fine when
+ * there is none. */
 void log_erase_live(void);
 
 #endif

@@ -17,7 +17,8 @@ struct rng {
 void rng_words(const struct rng *r, uint64_t index, uint32_t out[4]);
 /** Local. Uniform in [0, 1) with 24 bits, exactly representable as float. */
 float rng_uniform(const struct rng *r, uint64_t index);
-/** Local. Fisher-Yates permutation of v[0..n) with 64-bit draws reduced by multiplication; n < 2^31. */
+/** Local. Fisher-Yates permutation of v[0..n) with 64-bit draws reduced by multiplication; n <
+ * 2^31. */
 void rng_permute_i32(const struct rng *r, int32_t *v, int64_t n);
 
 #endif

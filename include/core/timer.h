@@ -3,11 +3,11 @@
 #define IAU_CORE_TIMER_H
 
 /* Phases a run is accounted in. X(field, name in files) */
-#define IAU_PHASE_LIST(X)      \
-    X(PHASE_READ, "read")       \
-    X(PHASE_COMPUTE, "compute") \
-    X(PHASE_REDUCE, "reduce")   \
-    X(PHASE_UPDATE, "update")   \
+#define IAU_PHASE_LIST(X)         \
+    X(PHASE_READ, "read")         \
+    X(PHASE_COMPUTE, "compute")   \
+    X(PHASE_REDUCE, "reduce")     \
+    X(PHASE_UPDATE, "update")     \
     X(PHASE_EVALUATE, "evaluate") \
     X(PHASE_WRITE, "write")
 
@@ -15,7 +15,7 @@ enum phase {
 #define X(field, name) field,
     IAU_PHASE_LIST(X)
 #undef X
-    N_PHASE
+        N_PHASE
 };
 
 /** Local. Monotonic wall clock in seconds. */

@@ -1,5 +1,5 @@
-/* Dataset files: what `iau import` writes and every other command reads. The open dataset is its description; samples
- * are loaded by rows, each rank its own, with the default HDF5 driver. */
+/* Dataset files: what `iau import` writes and every other command reads. The open dataset is its
+ * description; samples are loaded by rows, each rank its own, with the default HDF5 driver. */
 #ifndef IAU_DATA_DATASET_H
 #define IAU_DATA_DATASET_H
 
@@ -17,24 +17,25 @@ enum { DATASET_VERSION = 1 };
 enum dataset_part { PART_TRAIN, PART_TEST, N_PART };
 
 struct dataset {
-    char *path, *name;             /* owned */
-    int64_t n[N_PART];             /* rows of each part, global */
-    int c, h, w;                   /* a sample; a table row is c = features, h = w = 1 */
-    int is_u8;                     /* stored as uint8, else float32 */
-    int is_table;                  /* stored as [n][d] */
-    int n_class;                   /* labels lie in [0, n_class) */
-    char **class_name;             /* owned, [n_class] */
-    float *mean, *std;             /* owned, [c]: of the train part, in units of the stored value / 255 for uint8 */
-    char digest[DIGEST_CHARS];     /* as stored in the file */
+    char *path, *name; /* owned */
+    int64_t n[N_PART]; /* rows of each part, global */
+    int c, h, w;       /* a sample; a table row is c = features, h = w = 1 */
+    int is_u8;         /* stored as uint8, else float32 */
+    int is_table;      /* stored as [n][d] */
+    int n_class;       /* labels lie in [0, n_class) */
+    char **class_name; /* owned, [n_class] */
+    float *mean,
+        *std; /* owned, [c]: of the train part, in units of the stored value / 255 for uint8 */
+    char digest[DIGEST_CHARS]; /* as stored in the file */
 };
 
 /* Samples in memory, as stored in the file. */
 struct rows {
     enum dataset_part part;
-    int64_t n;             /* samples held; 0 is legal */
-    size_t sample_bytes;   /* of one sample in x */
-    void *x;               /* owned; [n][c][h][w] uint8 or float */
-    int32_t *label;        /* owned; [n] */
+    int64_t n;           /* samples held; 0 is legal */
+    size_t sample_bytes; /* of one sample in x */
+    void *x;             /* owned; [n][c][h][w] uint8 or float */
+    int32_t *label;      /* owned; [n] */
 };
 
 /** Collective. Open, check and describe a dataset file. `d` is empty, and safe to close, on error.
@@ -46,12 +47,15 @@ int dataset_open_local(struct dataset *d, const char *path);
 int dataset_is_one(const char *path);
 /** Local. Release; fine on an empty or closed `d`. */
 void dataset_close(struct dataset *d);
-/** Local. Load the samples and labels at `n` ascending row numbers of a part; order kept. Labels outside
- *  [0, n_class) and non-finite values are IAU_ERR_FORMAT naming the row. Reads whole runs of rows. */
-int rows_load(struct rows *r, const struct dataset *d, enum dataset_part part, const int64_t *row, int64_t n);
+/** Local. Load the samples and labels at `n` ascending row numbers of a part; order kept. Labels
+ * outside [0, n_class) and non-finite values are IAU_ERR_FORMAT naming the row. Reads whole runs of
+ * rows. */
+int rows_load(struct rows *r, const struct dataset *d, enum dataset_part part, const int64_t *row,
+              int64_t n);
 /** Local. Release; fine on an empty `r`. */
 void rows_free(struct rows *r);
-/** Local. Recompute the digest of a dataset file by reading all of it, which also verifies every chunk's checksum.
+/** Local. Recompute the digest of a dataset file by reading all of it, which also verifies every
+ * chunk's checksum.
  *  @param hex  the digest of the data; IAU_ERR_FORMAT where the stored one differs */
 int dataset_verify(const char *path, char hex[DIGEST_CHARS]);
 /** Local. All labels or all ids of a part; the caller frees *out. Labels are range-checked. */

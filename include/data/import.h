@@ -12,14 +12,15 @@ struct comm;
 struct import_format;
 
 struct import_request {
-    const char *format;        /* a name from `import_formats` */
-    const struct import_format *reader; /* a reader of the caller's own instead of a name, or NULL */
+    const char *format; /* a name from `import_formats` */
+    const struct import_format
+        *reader; /* a reader of the caller's own instead of a name, or NULL */
     int n_source;
     const char *const *source; /* files or a directory, as the format's help says */
     const char *out;           /* the dataset file */
     const char *name;          /* of the data set; NULL or "": from the source */
-    int64_t shuffle_seed;      /* permute the training rows, which keep their ids; -1: keep the order */
-    int force;                 /* replace an existing file */
+    int64_t shuffle_seed; /* permute the training rows, which keep their ids; -1: keep the order */
+    int force;            /* replace an existing file */
 };
 
 /* What a reader's `open` finds out, and its state between calls. */
@@ -60,9 +61,7 @@ extern const struct import_format import_idx, import_cifar10;
  * IAU_ERR_MEM */
 int import_run(const struct import_request *request, const struct comm *comm);
 
-/* --- for readers
- * -----------------------------------------------------------------------------------------------
- */
+/* --- for readers */
 
 /* A source file, compressed by gzip or plain. */
 struct import_file {

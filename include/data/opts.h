@@ -10,7 +10,8 @@ struct data_opts {
     struct text_list source_files; /* files of that importer, in its order */
     int64_t seed;                  /* of the train/validation split */
     double valid;                  /* share of the training part held out for validation */
-    struct real_list mean, std;    /* override the file's, per channel; empty: the file's (tables: none) */
+    struct real_list mean,
+        std; /* override the file's, per channel; empty: the file's (tables: none) */
 };
 
 /* Exactly one of the three says what is to be forgotten. */

@@ -1,6 +1,6 @@
-/* Train, validation, retain and forget sets by numpy's legacy random generator, as in the paper's reference
- * code (Lolo1222/IAU), so that anyone can recompute them in Python: numpy.random.seed(s); shuffle(arange(n)). Pure
- * arithmetic; local. */
+/* Train, validation, retain and forget sets by numpy's legacy random generator, as in the paper's
+ * reference code (Lolo1222/IAU), so that anyone can recompute them in Python: numpy.random.seed(s);
+ * shuffle(arange(n)). Pure arithmetic; local. */
 #ifndef IAU_DATA_SPLIT_H
 #define IAU_DATA_SPLIT_H
 
@@ -17,12 +17,14 @@ struct index_set {
 
 /** perm[0..n) = numpy.random.seed(seed); numpy.random.shuffle(arange(n)). n <= 2^32. */
 void split_numpy_permutation(uint32_t seed, int64_t n, int64_t *perm);
-/** order[0..n_train) = the shuffled training rows (not sorted), *valid = the last int(n * valid_frac) of the same
- *  permutation, sorted. The caller frees *order and *valid. */
-int split_train_valid(int64_t n, double valid_frac, uint32_t seed, int64_t **order, int64_t *n_train, struct index_set *valid);
-/** The forget set of a seeded ratio: positions 0 .. int(n_train * ratio) - 1 of a second permutation address `order`
- *  (already shuffled), as in the reference code. Sorted by row. */
-int split_forget_ratio(const int64_t *order, int64_t n_train, double ratio, uint32_t seed, struct index_set *forget);
+/** order[0..n_train) = the shuffled training rows (not sorted), *valid = the last int(n *
+ * valid_frac) of the same permutation, sorted. The caller frees *order and *valid. */
+int split_train_valid(int64_t n, double valid_frac, uint32_t seed, int64_t **order,
+                      int64_t *n_train, struct index_set *valid);
+/** The forget set of a seeded ratio: positions 0 .. int(n_train * ratio) - 1 of a second
+ * permutation address `order` (already shuffled), as in the reference code. Sorted by row. */
+int split_forget_ratio(const int64_t *order, int64_t n_train, double ratio, uint32_t seed,
+                       struct index_set *forget);
 /** A sorted set from any rows; IAU_ERR_DATA where a row is repeated. Copies. */
 int index_set_from_rows(struct index_set *s, enum dataset_part part, const int64_t *row, int64_t n);
 /** All rows [0, n) of a part. */

@@ -10,9 +10,11 @@
 #define RESULTS_FORMAT "iau-results"
 #define RESTART_FORMAT "iau-restart"
 
-/** Local. What people call a file of this format, NULL for one that is no record's: a dataset file is read in pieces. */
+/** Local. What people call a file of this format, NULL for one that is no record's: a dataset file
+ * is read in pieces. */
 const char *format_text(const char *format);
-/** Local. The digest of a record as its format, one of the last three, wants it. @return IAU_OK or IAU_ERR_MEM */
+/** Local. The digest of a record as its format, one of the last three, wants it. @return IAU_OK or
+ * IAU_ERR_MEM */
 int format_digest(const char *format, const struct record *r, char hex[DIGEST_CHARS]);
 
 #endif

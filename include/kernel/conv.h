@@ -1,9 +1,10 @@
 /* Two-dimensional convolution (cross-correlation, as in torch) on lane blocks.
  *
  * Arrays: in [c_in][h_in][w_in][lanes], out [c_out][h_out][w_out][lanes], w [c_out][c_in][k][k].
- * Every function sums over `n_pair` pairs of arrays, so that a tangent, a sum of two products, is the same
- * call with two pairs: R{z} = W * R{a} + V * a. All are local, allocate nothing, and give bytes that depend
- * on the shape alone. Results are written, not added. `scratch` holds at least conv_scratch_floats(). */
+ * Every function sums over `n_pair` pairs of arrays, so that a tangent, a sum of two products, is
+ * the same call with two pairs: R{z} = W * R{a} + V * a. All are local, allocate nothing, and give
+ * bytes that depend on the shape alone. Results are written, not added. `scratch` holds at least
+ * conv_scratch_floats(). */
 #ifndef IAU_KERNEL_CONV_H
 #define IAU_KERNEL_CONV_H
 
@@ -19,14 +20,14 @@ struct conv_shape {
 /** Workspace in floats that the three functions below need for this shape; may be 0. */
 int64_t conv_scratch_floats(const struct conv_shape *s);
 /** out = bias + SUM_p in[p] * w[p]. `bias` [c_out] or NULL. */
-void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[], const float *const w[],
-                  const float *bias, float *out, float *scratch);
+void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[],
+                  const float *const w[], const float *bias, float *out, float *scratch);
 /** din = SUM_p of the adjoint of w[p] applied to dout[p]. */
-void conv_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[], const float *const w[],
-                     float *din, float *scratch);
-/** dw = SUM_p SUM over positions and lanes of dout[p] x in[p]; dbias [c_out] (or NULL) = sum of dout[0].
- *  The lanes of a unit are added in float in a fixed order. */
-void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[], const float *const dout[],
-                      float *dw, float *dbias, float *scratch);
+void conv_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
+                     const float *const w[], float *din, float *scratch);
+/** dw = SUM_p SUM over positions and lanes of dout[p] x in[p]; dbias [c_out] (or NULL) = sum of
+ * dout[0]. The lanes of a unit are added in float in a fixed order. */
+void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
+                      const float *const dout[], float *dw, float *dbias, float *scratch);
 
 #endif

@@ -1,7 +1,7 @@
-/* Lane blocks: samples travel innermost, 16 to a block, and one lane is one sample. An activation of a unit is
- * [c][h][w][lanes] with lanes a multiple of 16, so that every kernel is a loop over whole vectors and any
- * channel count runs at full width; such arrays are aligned to 64 bytes, weights need not be. A vector is 16
- * floats on AVX-512 and 8 elsewhere, fixed by the build. */
+/* Lane blocks: samples travel innermost, 16 to a block, and one lane is one sample. An activation
+ * of a unit is [c][h][w][lanes] with lanes a multiple of 16, so that every kernel is a loop over
+ * whole vectors and any channel count runs at full width; such arrays are aligned to 64 bytes,
+ * weights need not be. A vector is 16 floats on AVX-512 and 8 elsewhere, fixed by the build. */
 #ifndef IAU_KERNEL_LANES_H
 #define IAU_KERNEL_LANES_H
 
@@ -19,7 +19,8 @@ enum { LANE_BLOCK = 16 };
 
 typedef float vecf __attribute__((vector_size(4 * IAU_VECTOR_WIDTH), may_alias));
 typedef int32_t veci __attribute__((vector_size(4 * IAU_VECTOR_WIDTH), may_alias));
-/* A vecf at any address of a float: weights and stored samples are not aligned as activations are. */
+/* A vecf at any address of a float: weights and stored samples are not aligned as activations are.
+ */
 typedef float vecf_unaligned
     __attribute__((vector_size(4 * IAU_VECTOR_WIDTH), may_alias, aligned(sizeof(float))));
 

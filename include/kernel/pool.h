@@ -1,6 +1,7 @@
-/* Max- and average pooling on lane blocks: in [c][h_in][w_in][lanes], out [c][h_out][w_out][lanes]; square windows without
- * padding. Of equal maxima the first of equal maxima wins, as in torch. The winner is found again from in and out, so
- * nothing else is stored. Local; no allocation; results are written, not added. */
+/* Max- and average pooling on lane blocks: in [c][h_in][w_in][lanes], out [c][h_out][w_out][lanes];
+ * square windows without padding. Of equal maxima the first of equal maxima wins, as in torch. The
+ * winner is found again from in and out, so nothing else is stored. Local; no allocation; results
+ * are written, not added. */
 #ifndef IAU_KERNEL_POOL_H
 #define IAU_KERNEL_POOL_H
 
@@ -11,11 +12,13 @@ struct pool_shape {
 };
 
 void maxpool_forward(const struct pool_shape *s, const float *in, float *out);
-/** din = dout at the winners, 0 elsewhere (also in rows and columns that no window covers). The tangent of the
- *  backward pass is the same map: call it with R{dout}. */
-void maxpool_backward(const struct pool_shape *s, const float *in, const float *out, const float *dout, float *din);
+/** din = dout at the winners, 0 elsewhere (also in rows and columns that no window covers). The
+ * tangent of the backward pass is the same map: call it with R{dout}. */
+void maxpool_backward(const struct pool_shape *s, const float *in, const float *out,
+                      const float *dout, float *din);
 /** R{out} = R{in} at the winners. */
-void maxpool_tangent(const struct pool_shape *s, const float *in, const float *out, const float *rin, float *rout);
+void maxpool_tangent(const struct pool_shape *s, const float *in, const float *out,
+                     const float *rin, float *rout);
 /** out = mean over the window; linear, so the tangent is the same map. */
 void avgpool_forward(const struct pool_shape *s, const float *in, float *out);
 /** din = dout / k^2 all over the window, 0 where no window is; the tangent is the same map. */

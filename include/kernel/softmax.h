@@ -6,11 +6,15 @@
 
 /** p [n_class][lanes] = softmax(z), and loss[lane] = log SUM exp z - z_label (log-sum-exp form).
  *  @param label [lanes], each in [0, n_class); loss may be NULL */
-void softmax_forward(int n_class, int lanes, const float *z, const int32_t *label, float *p, float *loss);
+void softmax_forward(int n_class, int lanes, const float *z, const int32_t *label, float *p,
+                     float *loss);
 /** dz = weight (p - onehot(label)) per lane: the gradient of the SUM over lanes of weight x loss.
  *  @param weight [lanes]: 1 for a sample, 0 for an empty lane */
-void softmax_backward(int n_class, int lanes, const float *p, const int32_t *label, const float *weight, float *dz);
-/** rdz = weight (diag p - p p^T) rz: the tangent of the above, and the Gauss-Newton middle factor. */
-void softmax_backward_tangent(int n_class, int lanes, const float *p, const float *rz, const float *weight, float *rdz);
+void softmax_backward(int n_class, int lanes, const float *p, const int32_t *label,
+                      const float *weight, float *dz);
+/** rdz = weight (diag p - p p^T) rz: the tangent of the above, and the Gauss-Newton middle factor.
+ */
+void softmax_backward_tangent(int n_class, int lanes, const float *p, const float *rz,
+                              const float *weight, float *rdz);
 
 #endif

@@ -1,6 +1,6 @@
-/* A classifier: a list of layers over one flat vector, parameters first, then buffers (batch norm's running
- * statistics), and the passes over one unit of samples. The loss is the
- * softmax cross-entropy. Everything here is local and knows nothing of ranks. */
+/* A classifier: a list of layers over one flat vector, parameters first, then buffers (batch norm's
+ * running statistics), and the passes over one unit of samples. The loss is the softmax
+ * cross-entropy. Everything here is local and knows nothing of ranks. */
 #ifndef IAU_NN_MODEL_H
 #define IAU_NN_MODEL_H
 
@@ -25,9 +25,11 @@ struct model {
     int64_t n_param;  /* floats in the flat vector that are parameters */
     int64_t n_buffer; /* floats behind them */
     int n_tensor;     /* over all layers */
-    const struct tensor *tensor[MODEL_MAX_LAYERS * LAYER_MAX_TENSORS]; /* views into the layers, in vector order */
+    const struct tensor
+        *tensor[MODEL_MAX_LAYERS * LAYER_MAX_TENSORS]; /* views into the layers, in vector order */
     int n_buffer_tensor;
-    const struct tensor *buffer[MODEL_MAX_LAYERS * LAYER_MAX_BUFFERS]; /* the same for the buffers */
+    const struct tensor
+        *buffer[MODEL_MAX_LAYERS * LAYER_MAX_BUFFERS]; /* the same for the buffers */
 };
 
 /* Floats of the flat vector that says all of a model. */
@@ -46,27 +48,32 @@ enum unit_passes { UNIT_FORWARD, UNIT_GRADIENT, UNIT_TANGENT }; /* each includes
 
 /* One unit of samples on its way through the model: everything that the passes store. */
 struct unit {
-    int lanes;                      /* a multiple of 16 */
-    int n;                          /* samples; lanes beyond carry weight 0 and a copy of a sample */
+    int lanes; /* a multiple of 16 */
+    int n;     /* samples; lanes beyond carry weight 0 and a copy of a sample */
     int32_t label[UNIT_MAX_LANES];
-    float weight[UNIT_MAX_LANES];   /* 1 or 0 */
-    enum norm_mode norm;            /* whose statistics batch norm uses; not to change between passes */
-    float loss[UNIT_MAX_LANES];     /* by model_forward */
+    float weight[UNIT_MAX_LANES]; /* 1 or 0 */
+    enum norm_mode norm;        /* whose statistics batch norm uses; not to change between passes */
+    float loss[UNIT_MAX_LANES]; /* by model_forward */
     struct node node[MODEL_MAX_LAYERS + 1];
-    float *p;       /* [n_class][lanes] probabilities, by model_forward */
+    float *p; /* [n_class][lanes] probabilities, by model_forward */
     float *scratch;
-    float *block;   /* owned; all arrays above live in it */
+    float *block; /* owned; all arrays above live in it */
 };
 
-/** Build the model named in `opts` for samples of shape `in` (as stored). The model must not move in memory
- *  afterwards: `tensor` points into it. @return IAU_OK or IAU_ERR_CONFIG with the layer that does not fit */
+/** Build the model named in `opts` for samples of shape `in` (as stored). The model must not move
+ * in memory afterwards: `tensor` points into it. @return IAU_OK or IAU_ERR_CONFIG with the layer
+ * that does not fit */
 int model_build(struct model *m, const struct model_opts *opts, struct shape in, int n_class);
-/** The same from a list of layers, one a line of `text`, see nn/spec.h. @param what  names the list in messages */
-int model_build_list(struct model *m, const char *what, const struct text_list *text, struct shape in, int n_class);
-/** Initial state: PyTorch's default, weights and biases uniform in +-1/sqrt(fan_in), unless a tensor says otherwise;
- *  numbers keyed by (seed, tensor, index), normal ones by Box-Muller in double. params [n_param + n_buffer]. */
+/** The same from a list of layers, one a line of `text`, see nn/spec.h. @param what  names the list
+ * in messages */
+int model_build_list(struct model *m, const char *what, const struct text_list *text,
+                     struct shape in, int n_class);
+/** Initial state: PyTorch's default, weights and biases uniform in +-1/sqrt(fan_in), unless a
+ * tensor says otherwise; numbers keyed by (seed, tensor, index), normal ones by Box-Muller in
+ * double. params [n_param + n_buffer]. */
 void model_init_params(const struct model *m, uint64_t seed, float *params);
-/** One training step's effect on the buffers of `state`: torch's momentum .1 towards the groups' statistics.
+/** One training step's effect on the buffers of `state`: torch's momentum .1 towards the groups'
+ * statistics.
  *  @param mean  [n_param + n_buffer] mean over the step's samples of what model_backward leaves */
 void model_update_buffers(const struct model *m, const float *mean, float *state);
 /** The tensor or buffer that position i of the flat vector belongs to. */
@@ -81,20 +88,24 @@ void unit_free(struct unit *u);
 
 /** Probabilities and per-lane losses at w, from u->node[0].a and labels. */
 void model_forward(const struct model *m, const float *w, struct unit *u);
-/** dw [n_param] = gradient of SUM over samples of the loss; after model_forward at the same w. With NORM_GROUP, behind
- *  it in dw [n_param .. n_param + n_buffer) the unit's statistics, weighted by n / GROUP_SAMPLES. */
+/** dw [n_param] = gradient of SUM over samples of the loss; after model_forward at the same w. With
+ * NORM_GROUP, behind it in dw [n_param .. n_param + n_buffer) the unit's statistics, weighted by n
+ * / GROUP_SAMPLES. */
 void model_backward(const struct model *m, const float *w, struct unit *u, float *dw);
-/** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter 1994); after
- *  model_backward at the same w. */
-void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u, float *rdw);
-/** out [n_param] = (SUM over samples of J^T (diag p - p p^T) J) v, J the derivative of the logits: the Gauss-Newton
- *  matrix (Schraudolph 2002), never negative along any v. After model_forward at the same w; overwrites what a
- *  backward pass left in `u`. */
-void model_gauss_newton_product(const struct model *m, const float *w, const float *v, struct unit *u, float *out);
+/** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter
+ * 1994); after model_backward at the same w. */
+void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u,
+                           float *rdw);
+/** out [n_param] = (SUM over samples of J^T (diag p - p p^T) J) v, J the derivative of the logits:
+ * the Gauss-Newton matrix (Schraudolph 2002), never negative along any v. After model_forward at
+ * the same w; overwrites what a backward pass left in `u`. */
+void model_gauss_newton_product(const struct model *m, const float *w, const float *v,
+                                struct unit *u, float *out);
 
 /** Sum of the losses of the unit's samples, in lane order, in double. */
 double unit_loss(const struct unit *u);
-/** Number of samples whose label has the largest probability; the first of equals counts as the prediction. */
+/** Number of samples whose label has the largest probability; the first of equals counts as the
+ * prediction. */
 int64_t unit_correct(const struct model *m, const struct unit *u);
 
 #endif

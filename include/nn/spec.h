@@ -8,11 +8,12 @@
  *   avgpool [K] [stride=K]           without K: over the whole channel
  *   dense OUT|classes [init=...] [name=fcN]
  *   residual begin                   what follows is the main branch of a residual connection
- *   residual skip                    what follows is the other branch; without this line it passes its input on
- *   residual end                     both are added; a relu after it works on the sum
+ *   residual skip                    what follows is the other branch; without this line it passes
+ * its input on residual end                     both are added; a relu after it works on the sum
  *
- * N counts the layers of a kind from 1. init=default is torch's, kaiming is normal with variance 2 / fan_out and
- * bias 0, normal is normal with deviation .01 and bias 0, as torchvision initialises its models. */
+ * N counts the layers of a kind from 1. init=default is torch's, kaiming is normal with variance 2
+ * / fan_out and bias 0, normal is normal with deviation .01 and bias 0, as torchvision initialises
+ * its models. */
 #ifndef IAU_NN_SPEC_H
 #define IAU_NN_SPEC_H
 
@@ -52,16 +53,19 @@ struct spec_list {
     struct layer_spec *v; /* owned */
 };
 
-/** Local. Parse a list's lines. @param what  opens every message, which goes on with the layer's number and text
+/** Local. Parse a list's lines. @param what  opens every message, which goes on with the layer's
+ * number and text
  *  @return IAU_OK, IAU_ERR_CONFIG or IAU_ERR_MEM; `list` is empty on error */
 int spec_list_parse(struct spec_list *list, const char *what, const struct text_list *text);
 void spec_list_free(struct spec_list *list);
 /** Local. Whether a list has a batchnorm line; lines need not be right. */
 int spec_text_has_batchnorm(const struct text_list *text);
-/** Local. The lines of a model by name. The caller frees with zoo_free. @return IAU_OK or IAU_ERR_MEM */
+/** Local. The lines of a model by name. The caller frees with zoo_free. @return IAU_OK or
+ * IAU_ERR_MEM */
 int zoo_lines(struct text_list *text, const struct model_opts *opts);
 void zoo_free(struct text_list *text);
-/** Local. Whether the model of these settings has batch norm, and so trains on groups of samples. */
+/** Local. Whether the model of these settings has batch norm, and so trains on groups of samples.
+ */
 int model_opts_has_groups(const struct model_opts *opts);
 
 #endif

@@ -1,4 +1,5 @@
-/* The one door to MPI: start and stop, agreement on errors, exact sums, and copies between ranks. */
+/* The one door to MPI: start and stop, agreement on errors, exact sums, and copies between ranks.
+ */
 #ifndef IAU_PAR_COMM_H
 #define IAU_PAR_COMM_H
 
@@ -15,13 +16,14 @@ struct comm {
 int comm_start(struct comm *c, int *argc, char ***argv);
 /** Collective. Release the communicator and MPI_Finalize. */
 void comm_stop(struct comm *c);
-/** Collective. Turn per-rank codes into one code known to every rank: IAU_OK only if all pass IAU_OK, else
- *  the highest code passed; the lowest rank that raised it prints its message, and its number unless it is 0; the
- *  others forget theirs. */
+/** Collective. Turn per-rank codes into one code known to every rank: IAU_OK only if all pass
+ * IAU_OK, else the highest code passed; the lowest rank that raised it prints its message, and its
+ * number unless it is 0; the others forget theirs. */
 int comm_agree(const struct comm *c, int rc);
 /** Collective. Whether any rank was asked to stop. */
 int comm_stop_requested(const struct comm *c);
-/** Collective. x[0..n) becomes its sum over ranks, in place, on every rank. Same bits in any order. */
+/** Collective. x[0..n) becomes its sum over ranks, in place, on every rank. Same bits in any order.
+ */
 void comm_sum_i64(const struct comm *c, int64_t *x, int64_t n);
 /** Collective. Element-wise minimum or maximum over ranks, in place. */
 void comm_min_i64(const struct comm *c, int64_t *x, int64_t n);
@@ -35,8 +37,9 @@ void comm_gather(const struct comm *c, const void *in, int64_t n_local, size_t s
 void comm_min_mean_max(const struct comm *c, double x, double out[3]);
 /** Collective. Wait for all. */
 void comm_barrier(const struct comm *c);
-/** Collective. Check that `value` is the same on every rank, else IAU_ERR_REPLICA naming the ranks that differ
- *  from rank 0. @param what  what the value stands for, with the step, for the message */
+/** Collective. Check that `value` is the same on every rank, else IAU_ERR_REPLICA naming the ranks
+ * that differ from rank 0. @param what  what the value stands for, with the step, for the message
+ */
 int comm_check_equal(const struct comm *c, uint64_t value, const char *what);
 /** Local. This host's name, in buf. @return buf */
 const char *comm_host(char *buf, size_t size);

@@ -1,5 +1,6 @@
-/* Sums over samples in the making: per-thread fixed-point accumulators, one reduction over threads and ranks, and the same
- * bytes whatever their number. A sum may have several segments (gradients over two sets), which then share that reduction. */
+/* Sums over samples in the making: per-thread fixed-point accumulators, one reduction over threads
+ * and ranks, and the same bytes whatever their number. A sum may have several segments (gradients
+ * over two sets), which then share that reduction. */
 #ifndef IAU_SWEEP_SUMS_H
 #define IAU_SWEEP_SUMS_H
 
@@ -19,10 +20,13 @@ struct sums {
     int n_segment;
     struct segment segment[SUMS_MAX_SEGMENTS];
     int n_thread;
-    int64_t length;     /* of one accumulator: segments, then a count of bad addends, then a stop flag */
-    int64_t *acc;       /* owned, [n_thread][length]; the first holds the result after the reduction */
-    uint8_t *touched;   /* owned, [n_thread][n_segment]: the segment's vector holds an addend, not old numbers */
-    int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or INT64_MAX */
+    int64_t
+        length;   /* of one accumulator: segments, then a count of bad addends, then a stop flag */
+    int64_t *acc; /* owned, [n_thread][length]; the first holds the result after the reduction */
+    uint8_t *touched; /* owned, [n_thread][n_segment]: the segment's vector holds an addend, not old
+                         numbers */
+    int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or
+                           INT64_MAX */
 };
 
 /** Local. Room for segments of the given lengths. @return IAU_OK or IAU_ERR_MEM */
@@ -34,7 +38,8 @@ void sums_begin(struct sums *s, const int64_t *n_samples);
 void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value);
 /** Local. Zero the vectors that no unit has added to; before threads are merged. */
 void sums_settle(struct sums *s);
-/** Local, after the reduction: mean over the segment's samples as float, sum as double, a value's sum. */
+/** Local, after the reduction: mean over the segment's samples as float, sum as double, a value's
+ * sum. */
 void sums_mean(const struct sums *s, int segment, float *out);
 /** Local. out += weight * mean. */
 void sums_add_mean(const struct sums *s, int segment, double weight, float *out);

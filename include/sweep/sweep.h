@@ -1,6 +1,6 @@
-/* Running a model over samples on all ranks and threads. A sweep goes over an index set, cut in row order into units
- * that are dealt contiguously to the ranks; a step goes over the units of a training batch. Both end in one exact
- * reduction. OpenMP is used only in this layer. */
+/* Running a model over samples on all ranks and threads. A sweep goes over an index set, cut in row
+ * order into units that are dealt contiguously to the ranks; a step goes over the units of a
+ * training batch. Both end in one exact reduction. OpenMP is used only in this layer. */
 #ifndef IAU_SWEEP_SWEEP_H
 #define IAU_SWEEP_SWEEP_H
 
@@ -16,11 +16,11 @@
 #include "par/comm.h"
 #include "sweep/sums.h"
 
-/* What work was done, in units that compare across machines; global sums, the same on every rank, but for the
- * seconds, which are this rank's. */
+/* What work was done, in units that compare across machines; global sums, the same on every rank,
+ * but for the seconds, which are this rank's. */
 struct cost {
     int64_t forwards, gradients, hvps; /* samples each was computed for */
-    int64_t payload_bytes;             /* length of what was reduced, whatever the number of ranks */
+    int64_t payload_bytes; /* length of what was reduced, whatever the number of ranks */
     double seconds[N_PHASE];
 };
 
@@ -32,14 +32,17 @@ struct engine {
     int lanes;                     /* the same, rounded up to whole blocks */
     int n_thread;
     struct gather_shape gather;
-    float *scale, *shift;   /* owned, [c] */
-    struct worker *worker;  /* owned, [n_thread] */
-    int has_tangents;       /* the workers' units are UNIT_TANGENT, not only UNIT_GRADIENT */
+    float *scale, *shift;  /* owned, [c] */
+    struct worker *worker; /* owned, [n_thread] */
+    int has_tangents;      /* the workers' units are UNIT_TANGENT, not only UNIT_GRADIENT */
     int n_kept;
-    struct unit *kept;      /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
-    enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen everywhere else */
-    enum phase phase;       /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
-    struct cost cost;       /* running totals; whoever wants a part takes differences */
+    struct unit
+        *kept; /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
+    enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen
+                                 everywhere else */
+    enum phase
+        phase; /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
+    struct cost cost; /* running totals; whoever wants a part takes differences */
 };
 
 /* A thread's own arrays. */
@@ -47,7 +50,8 @@ struct worker {
     int thread;
     struct unit unit;
     float *vector; /* owned, [n_param + n_buffer] */
-    uint8_t *copy; /* owned, [lanes] samples: what augmentation makes of them; NULL until engine_augment */
+    uint8_t *copy; /* owned, [lanes] samples: what augmentation makes of them; NULL until
+                      engine_augment */
 };
 
 /* Samples in memory to be worked on as units. */
@@ -72,15 +76,18 @@ struct share {
     int64_t first;    /* position of the first own sample in the set */
 };
 
-/** Local. Prepare to run `model` on samples of `dataset`, normalised by `mean` and `std` (NULL or empty: the file's;
- *  tables: as they are). @return IAU_OK, IAU_ERR_CONFIG (wrong number of constants, std of 0) or IAU_ERR_MEM */
-int engine_init(struct engine *e, const struct model *model, const struct dataset *dataset, int unit,
-                const struct real_list *mean, const struct real_list *std, const struct comm *comm);
+/** Local. Prepare to run `model` on samples of `dataset`, normalised by `mean` and `std` (NULL or
+ * empty: the file's; tables: as they are). @return IAU_OK, IAU_ERR_CONFIG (wrong number of
+ * constants, std of 0) or IAU_ERR_MEM */
+int engine_init(struct engine *e, const struct model *model, const struct dataset *dataset,
+                int unit, const struct real_list *mean, const struct real_list *std,
+                const struct comm *comm);
 void engine_free(struct engine *e);
-/** Local. Make room for `n` kept units with tangents, once; the workers' own units live in them from then on, so a
- *  kept step lasts until the next sweep. @return IAU_OK or IAU_ERR_MEM */
+/** Local. Make room for `n` kept units with tangents, once; the workers' own units live in them
+ * from then on, so a kept step lasts until the next sweep. @return IAU_OK or IAU_ERR_MEM */
 int engine_keep(struct engine *e, int n);
-/** Local. Give the workers' units arrays for tangents, or room for augmented samples; once is enough.
+/** Local. Give the workers' units arrays for tangents, or room for augmented samples; once is
+ * enough.
  *  @return IAU_OK or IAU_ERR_MEM */
 int engine_tangents(struct engine *e);
 int engine_augment(struct engine *e);
@@ -93,31 +100,40 @@ void share_free(struct share *s);
 /** The whole share as work. */
 struct work share_work(const struct engine *e, const struct share *s);
 
-/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights; batch norm is frozen.
- *  Augmented samples pass through the calling thread's worker. */
+/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights; batch
+ * norm is frozen. Augmented samples pass through the calling thread's worker. */
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u);
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
-void sweep_run(struct engine *e, int64_t n_unit, void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
-/** Collective. Sum over threads and ranks. @param what  what is summed, for messages; NULL: give none
- *  @return IAU_OK, or IAU_ERR_NUMERIC naming `what` and the tensor where an addend was not finite or too large */
+void sweep_run(struct engine *e, int64_t n_unit,
+               void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
+/** Collective. Sum over threads and ranks. @param what  what is summed, for messages; NULL: give
+ * none
+ *  @return IAU_OK, or IAU_ERR_NUMERIC naming `what` and the tensor where an addend was not finite
+ * or too large */
 int sweep_reduce(struct engine *e, struct sums *s, const char *what);
 
 /* The values that gradient and loss sweeps add. */
 enum { VALUE_LOSS, VALUE_CORRECT, N_VALUE };
 
-/** Local. Add gradients, losses and hits at w over `work` to a segment of `s` (n_vector = n_param). */
-void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment);
+/** Local. Add gradients, losses and hits at w over `work` to a segment of `s` (n_vector = n_param).
+ */
+void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s,
+                        int segment);
 /** Local. Losses and hits only (n_vector = 0). */
-void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment);
-/** Local. The gradient of a training step, and where the segment has room for buffers behind the parameters the
- *  groups' statistics; with `keep`, each unit's activations stay for sweep_add_step_product. */
-void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int keep);
+void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s,
+                    int segment);
+/** Local. The gradient of a training step, and where the segment has room for buffers behind the
+ * parameters the groups' statistics; with `keep`, each unit's activations stay for
+ * sweep_add_step_product. */
+void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work,
+                             struct sums *s, int keep);
 /** Local. Hessian of the same step's loss sum times v, on the kept units. */
-void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit, struct sums *s);
-/** Collective. Mean loss and accuracy at w over a share. @param what  for messages; NULL: a loss that is not finite or
- *  too large is no error but comes out as INFINITY, with an accuracy of 0 */
-int sweep_loss(struct engine *e, const float *w, const struct share *share, const char *what, double *loss,
-               double *accuracy);
+void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit,
+                            struct sums *s);
+/** Collective. Mean loss and accuracy at w over a share. @param what  for messages; NULL: a loss
+ * that is not finite or too large is no error but comes out as INFINITY, with an accuracy of 0 */
+int sweep_loss(struct engine *e, const float *w, const struct share *share, const char *what,
+               double *loss, double *accuracy);
 
 /** Local. A 64-bit checksum of a parameter vector, to compare replicas. */
 uint64_t sweep_checksum(const float *w, int64_t n);

@@ -12,7 +12,7 @@ struct history {
     int n_column;
     const char *const *name; /* borrowed, static */
     int64_t n_row, capacity;
-    double *value;           /* owned, [n_row][n_column] */
+    double *value; /* owned, [n_row][n_column] */
 };
 
 /** Local. An empty table with these columns (a NULL-terminated static list). */
@@ -22,6 +22,7 @@ void history_free(struct history *h);
 int history_add(struct history *h, const double *row);
 /** Local. Write the columns as PREFIX/<name>, or fill the table from those of the file `path`. */
 int history_to_record(const struct history *h, struct record *r, const char *prefix);
-int history_from_record(struct history *h, const struct record *r, const char *path, const char *prefix);
+int history_from_record(struct history *h, const struct record *r, const char *path,
+                        const char *prefix);
 
 #endif

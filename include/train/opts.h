@@ -35,7 +35,8 @@ struct train_opts {
     int64_t epochs;
     int64_t batch;
     int64_t unit;     /* samples of one piece of work and of summation */
-    int64_t patience; /* stop after this many epochs in a row below the best validation accuracy; 0: never */
+    int64_t patience; /* stop after this many epochs in a row below the best validation accuracy; 0:
+                         never */
     int gradient_sum; /* store the training set's gradient sum in the model file */
     struct optimizer_opts optimizer;
     struct schedule_opts schedule;

@@ -1,4 +1,5 @@
-/* The state of a training run: what a restart file holds, and the memory around it. Private to the trainer. */
+/* The state of a training run: what a restart file holds, and the memory around it. Private to the
+ * trainer. */
 #ifndef IAU_TRAIN_STATE_H
 #define IAU_TRAIN_STATE_H
 
@@ -6,17 +7,17 @@
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
-/* All that training depends on beside settings and data; the same on every rank. Random numbers are addressed by
- * seed and epoch, so there is no generator to save. */
+/* All that training depends on beside settings and data; the same on every rank. Random numbers are
+ * addressed by seed and epoch, so there is no generator to save. */
 struct train_state {
-    float *w, *best;           /* owned, [n_param + n_buffer] */
+    float *w, *best; /* owned, [n_param + n_buffer] */
     struct optimizer optimizer;
     int64_t epoch, step;       /* to be done next */
     int64_t best_epoch, worse; /* epochs in a row below the best */
     double best_accuracy;
-    double loss_sum;           /* of the epoch so far */
+    double loss_sum; /* of the epoch so far */
     int64_t correct, n_seen;
-    double epoch_s;            /* seconds of this epoch before a restart */
+    double epoch_s; /* seconds of this epoch before a restart */
     struct history history;
 };
 
@@ -24,17 +25,17 @@ struct training {
     const struct trainer *trainer; /* borrowed */
     struct train_state state;
     struct shard_plan plan;
-    struct range shards;  /* this rank's */
-    struct rows rows;     /* their samples */
+    struct range shards; /* this rank's */
+    struct rows rows;    /* their samples */
     struct augment augment;
-    int64_t *id;          /* owned, [rows.n]: stable ids; NULL without augmentation */
-    int32_t *order;       /* owned, [rows.n] */
-    struct piece *piece;  /* owned, one per own shard */
+    int64_t *id;         /* owned, [rows.n]: stable ids; NULL without augmentation */
+    int32_t *order;      /* owned, [rows.n] */
+    struct piece *piece; /* owned, one per own shard */
     struct share valid;
     struct sums sums;
-    float *g, *v;         /* owned, [n_param + n_buffer] */
+    float *g, *v; /* owned, [n_param + n_buffer] */
     double run_start_s, epoch_start_s, saved_s;
-    int64_t first_step;   /* of this process, counted over epochs */
+    int64_t first_step; /* of this process, counted over epochs */
 };
 
 /** Collective. Allocate, load this rank's samples, and start anew or from the restart file. */

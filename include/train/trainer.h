@@ -1,5 +1,5 @@
-/* Training: mini-batches from virtual shards, one exact reduction a step (two with gradient restriction), validation, early
- * stopping, the best model kept, and a restart at any step. */
+/* Training: mini-batches from virtual shards, one exact reduction a step (two with gradient
+ * restriction), validation, early stopping, the best model kept, and a restart at any step. */
 #ifndef IAU_TRAIN_TRAINER_H
 #define IAU_TRAIN_TRAINER_H
 
@@ -12,9 +12,10 @@
 
 /* What a training or unlearning run leaves behind. */
 struct outcome {
-    float *w;               /* owned, [n_param + n_buffer] */
-    double *gradient_sum;   /* owned, [n_param]: SUM of the loss gradients over the training set at w; or NULL */
-    double loss_sum;        /* of the losses over the same samples */
+    float *w;             /* owned, [n_param + n_buffer] */
+    double *gradient_sum; /* owned, [n_param]: SUM of the loss gradients over the training set at w;
+                             or NULL */
+    double loss_sum;      /* of the losses over the same samples */
     struct history history; /* a row an epoch or step */
 };
 
@@ -22,26 +23,30 @@ struct trainer {
     struct engine *engine;         /* borrowed; its model, data set and communicator are used */
     const struct train_opts *opts; /* borrowed */
     const struct index_set *train; /* borrowed; the set to train on */
-    const struct index_set *valid; /* borrowed; may be empty: then no early stopping, and the last model is kept */
-    const char *name;              /* for messages and progress */
-    const char *restart_path;      /* written by rank 0 when stopped or due */
-    const char *settings;          /* stored in the restart file as the attribute `settings` */
-    double checkpoint_s;           /* seconds between restart files; 0: only when stopped */
-    int resume;                    /* go on from the restart file */
-    struct progress *progress;     /* borrowed */
+    const struct index_set
+        *valid; /* borrowed; may be empty: then no early stopping, and the last model is kept */
+    const char *name;          /* for messages and progress */
+    const char *restart_path;  /* written by rank 0 when stopped or due */
+    const char *settings;      /* stored in the restart file as the attribute `settings` */
+    double checkpoint_s;       /* seconds between restart files; 0: only when stopped */
+    int resume;                /* go on from the restart file */
+    struct progress *progress; /* borrowed */
 };
 
 /** Collective. Train as described by `t`. `o` is empty on error.
- *  @return IAU_OK, IAU_STOPPED after a stop request with the restart file written, or an agreed error */
+ *  @return IAU_OK, IAU_STOPPED after a stop request with the restart file written, or an agreed
+ * error */
 int trainer_run(struct outcome *o, const struct trainer *t);
-/** Local. The cut of an epoch over `n` samples into steps, without groups that are too small for batch norm.
+/** Local. The cut of an epoch over `n` samples into steps, without groups that are too small for
+ * batch norm.
  *  @param[out] left_out  samples that each epoch leaves out, therefore
  *  @return IAU_OK, or IAU_ERR_CONFIG, naming `name`, where nothing is left */
-int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name, const struct model *m,
-                 const struct train_opts *opts, int64_t n);
+int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name,
+                 const struct model *m, const struct train_opts *opts, int64_t n);
 /** Local. Release; fine on an empty outcome. */
 void outcome_free(struct outcome *o);
-/** Collective. SUM of gradients at w over a set, in double, into sum [n_param], and of the losses. */
+/** Collective. SUM of gradients at w over a set, in double, into sum [n_param], and of the losses.
+ */
 int trainer_gradient_sum(struct engine *e, const float *w, const struct index_set *set, double *sum,
                          double *loss_sum);
 

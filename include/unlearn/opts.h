@@ -17,7 +17,8 @@ struct iau_opts {
     enum optimizer_name optimizer; /* of the step; its state starts at zero */
     double lr;
     enum iau_scale scale; /* both gradients as means or as sums over their sets */
-    enum iau_step step;   /* calibrated: length by bisection, until loss on D_f equals loss on validation */
+    enum iau_step
+        step; /* calibrated: length by bisection, until loss on D_f equals loss on validation */
     int64_t steps;
     enum iau_cache cache; /* auto: the origin's stored gradient sum where it is valid */
 };

@@ -16,8 +16,8 @@ int command_import(const struct cli *cli, const struct comm *comm)
 }
 
 /* Run the stages whose kind is in the bit set `kinds`; then, with `evaluate`, evaluate all. */
-static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds, int may_import,
-                      int evaluate)
+static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds,
+                      int may_import, int evaluate)
 {
     int rc = IAU_OK;
     struct job job;
@@ -61,5 +61,6 @@ int command_evaluate(const struct cli *cli, const struct comm *comm)
 
 int command_run(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD, 1, 1);
+    return run_stages(cli, comm, 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD, 1,
+                      1);
 }

@@ -41,8 +41,8 @@ static const struct setting general[] = {
      .help =
          "Standard deviation to divide by, one value a channel; goes with data.normalize.mean."},
 
-    {"model.name", SETTING_CHOICE, AT(model.name), "lenet5",
-     "lenet5|mlp|resnet18|vgg19|layers", .scopes = IN_ALL,
+    {"model.name", SETTING_CHOICE, AT(model.name), "lenet5", "lenet5|mlp|resnet18|vgg19|layers",
+     .scopes = IN_ALL,
      .help = "lenet5, vgg19: images up to 32x32; resnet18: images; mlp: fully connected layers on "
              "any input; layers: as model.layers says, which is the default where it is given."},
     {"model.hidden", SETTING_INTS, AT(model.hidden), "256", SPAN(1, 65536), .scopes = IN_ALL,

@@ -1,4 +1,5 @@
-/* results.h5: every model file that is there, evaluated on the same sets, in one file that is replaced as a whole. */
+/* results.h5: every model file that is there, evaluated on the same sets, in one file that is
+ * replaced as a whole. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ struct results {
 static struct entry *twin_of(struct results *r, const struct stage *s)
 {
     for (int i = 0; i < r->stages->n; i++)
-        if (r->entry[i].stage && r->stages->stage[i].kind == STAGE_RETRAIN && r->stages->stage[i].origin == s->origin)
+        if (r->entry[i].stage && r->stages->stage[i].kind == STAGE_RETRAIN &&
+            r->stages->stage[i].origin == s->origin)
             return &r->entry[i];
     return NULL;
 }
@@ -45,7 +47,8 @@ static int load_entry(struct results *r, struct entry *entry, const struct stage
     record_drop(&entry->file.record, "/gradient_sum");
     entry->stage = s;
     TRY(stage_settings(r->job, s, &settings));
-    rc = stage_compare(s->path, record_text(&entry->file.record, "/", "settings", NULL), settings, IAU_ERR_DATA,
+    rc = stage_compare(s->path, record_text(&entry->file.record, "/", "settings", NULL), settings,
+                       IAU_ERR_DATA,
                        "make it again with `iau run --force`, or set what it was made with");
     TRY(comm_agree(r->job->comm, rc));
 out:
@@ -70,8 +73,10 @@ static int load_all(struct results *r)
         n += there != 0;
     }
     if (n == 0)
-        TRY(comm_agree(job->comm, FAIL(IAU_ERR_IO, "%s holds no model of this config; `iau train` or `iau run` makes them",
-                                       job->cfg.output.dir)));
+        TRY(comm_agree(job->comm,
+                       FAIL(IAU_ERR_IO,
+                            "%s holds no model of this config; `iau train` or `iau run` makes them",
+                            job->cfg.output.dir)));
     if (missing[0])
         log_line("not there and left out: %s", missing);
 out:
@@ -89,14 +94,16 @@ static int evaluate_entry(struct results *r, struct entry *entry)
                                                 [SET_TEST] = &job->sets.test};
     struct entry *twin = twin_of(r, entry->stage);
     TRY(job_engine(job, stage_train_opts(job, entry->stage), &e));
-    TRY(evaluate_model(&entry->evaluation, &e, sets, entry->file.w, twin ? twin->file.w : NULL, entry->stage->name));
+    TRY(evaluate_model(&entry->evaluation, &e, sets, entry->file.w, twin ? twin->file.w : NULL,
+                       entry->stage->name));
 out:
     engine_free(&e);
     return rc;
 }
 
 /* Copy what a model file says of itself: columns under `from` become `to`/<last component>. */
-static int copy_arrays(struct record *to, const struct record *from, const char *prefix, const char *target)
+static int copy_arrays(struct record *to, const struct record *from, const char *prefix,
+                       const char *target)
 {
     char path[256];
     size_t n = strlen(prefix);
@@ -143,8 +150,8 @@ static int write_results(struct results *r, const char *path)
         if (!entry->stage)
             continue;
         struct entry *twin = twin_of(r, entry->stage);
-        TRY(evaluation_to_record(&entry->evaluation, twin ? &twin->evaluation : NULL, entry->stage->name,
-                                 r->job->cfg.evaluate.samples, &r->record));
+        TRY(evaluation_to_record(&entry->evaluation, twin ? &twin->evaluation : NULL,
+                                 entry->stage->name, r->job->cfg.evaluate.samples, &r->record));
         TRY(describe_entry(r, entry));
     }
     TRY(provenance_add(&r->record, r->job));
@@ -164,10 +171,13 @@ static int check_target(const struct job *job, const char *path)
     if (rc != IAU_OK || job->cli->force || !file_exists(path))
         return rc;
     rc = record_read_attributes(&r, path);
-    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) != 0) || rc == IAU_ERR_FORMAT) {
+    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) != 0) ||
+        rc == IAU_ERR_FORMAT) {
         error_clear();
-        rc = FAIL(IAU_ERR_EXISTS, "%s is in the way and no whole results file; move it, or use --force to replace it",
-                  path);
+        rc = FAIL(
+            IAU_ERR_EXISTS,
+            "%s is in the way and no whole results file; move it, or use --force to replace it",
+            path);
     }
     record_free(&r);
     return rc;
@@ -192,7 +202,8 @@ static double total_seconds(const struct entry *entry)
 
 enum { CELL_CHARS = 16 };
 
-/* A number of the table; "-" for one that does not exist, such as an accuracy on no validation samples. */
+/* A number of the table; "-" for one that does not exist, such as an accuracy on no validation
+ * samples. */
 static const char *cell(char text[CELL_CHARS], int digits, double x)
 {
     if (isnan(x))
@@ -211,8 +222,10 @@ static void print_row(struct results *r, const struct entry *entry, int name_cha
     for (int k = 0; k < N_EVAL_SET; k++)
         accuracy[k] = cell(text[k], 2, v->set[order[k]].n ? 100 * v->set[order[k]].accuracy : NAN);
     double gap = twin && twin != entry ? evaluation_gap(v, &twin->evaluation) : NAN;
-    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, entry->stage->name, accuracy[0], accuracy[1], accuracy[2],
-             accuracy[3], cell(text[N_EVAL_SET], 4, v->mia[MIA_CONFIDENCE].auc), cell(text[N_EVAL_SET + 1], 4, gap),
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, entry->stage->name, accuracy[0],
+             accuracy[1], accuracy[2], accuracy[3],
+             cell(text[N_EVAL_SET], 4, v->mia[MIA_CONFIDENCE].auc),
+             cell(text[N_EVAL_SET + 1], 4, gap),
              cell(text[N_EVAL_SET + 2], 3, total_seconds(entry)));
 }
 
@@ -223,27 +236,34 @@ static void print_table(struct results *r)
         if (r->entry[i].stage && (int)strlen(r->entry[i].stage->name) > name_chars)
             name_chars = (int)strlen(r->entry[i].stage->name);
     log_line("%s", "");
-    log_line("%-*s %s %8s %8s", name_chars, "", "------------- accuracy in % -------------", "attack", "gap to");
-    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, "model", "retained", "forgotten", "validat.", "test", "AUC",
-             "retrain", "seconds");
+    log_line("%-*s %s %8s %8s", name_chars, "", "------------- accuracy in % -------------",
+             "attack", "gap to");
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, "model", "retained", "forgotten",
+             "validat.", "test", "AUC", "retrain", "seconds");
     for (int i = 0; i < r->stages->n; i++)
         if (r->entry[i].stage)
             print_row(r, &r->entry[i], name_chars);
     log_line("%s", "");
-    log_line("Good unlearning gets what the retrained model gets. Attack: telling forgotten from test samples by");
-    log_line("confidence, 0.5 is guessing. Gap: mean difference to the retrained model in accuracy on retained,");
-    log_line("forgotten and test samples and in attack AUC; 0 is best. Seconds: computing, without files.");
+    log_line("Good unlearning gets what the retrained model gets. Attack: telling forgotten from "
+             "test samples by");
+    log_line("confidence, 0.5 is guessing. Gap: mean difference to the retrained model in accuracy "
+             "on retained,");
+    log_line("forgotten and test samples and in attack AUC; 0 is best. Seconds: computing, without "
+             "files.");
 }
 
 int evaluate_stages(struct job *job, const struct stage_list *stages)
 {
     int rc = IAU_OK;
     char *path = job_path(job->cfg.output.dir, "results", ".h5");
-    struct results r = {.job = job, .stages = stages, .entry = mem_alloc(stages->n, sizeof *r.entry)};
-    TRY(comm_agree(job->comm, r.entry && path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for results")));
+    struct results r = {
+        .job = job, .stages = stages, .entry = mem_alloc(stages->n, sizeof *r.entry)};
+    TRY(comm_agree(job->comm,
+                   r.entry && path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for results")));
     TRY(evaluate_check_target(job));
     TRY(load_all(&r));
-    TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK));
+    TRY(comm_agree(job->comm,
+                   job->comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK));
     for (int i = 0; i < stages->n; i++)
         if (r.entry[i].stage) {
             TRY(job_check_stop(job, "evaluating", stages->stage[i].name));

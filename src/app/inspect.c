@@ -16,7 +16,8 @@ static void print_shape(const struct record_array *a)
     char shape[96] = "scalar";
     size_t at = 0;
     for (int i = 0; i < a->ndim; i++)
-        at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%lld", i ? " x " : "", (long long)a->dims[i]);
+        at += (size_t)snprintf(shape + at, sizeof shape - at, "%s%lld", i ? " x " : "",
+                               (long long)a->dims[i]);
     if (a->ndim == 0 && a->type != RECORD_U8)
         printf("  %-52s %-8s %.10g\n", a->path, type[a->type], record_value(a, 0));
     else
@@ -27,7 +28,8 @@ static void print_attributes(const struct record *r)
 {
     for (int64_t i = 0; i < r->n_attribute; i++) {
         const struct record_attribute *a = &r->attribute[i];
-        if (strncmp(a->path, "/evaluation/", 12) == 0) /* direction, ideal and unit of each number */
+        if (strncmp(a->path, "/evaluation/", 12) ==
+            0) /* direction, ideal and unit of each number */
             continue;
         printf("  %s%s%s = ", a->path, strcmp(a->path, "/") == 0 ? "" : "/", a->name);
         if (a->type == RECORD_I64)
@@ -35,7 +37,8 @@ static void print_attributes(const struct record *r)
         else if (a->type == RECORD_F64)
             printf("%.10g\n", a->f64);
         else if (strchr(a->text, '\n'))
-            for (const char *line = a->text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n'))
+            for (const char *line = a->text; *line;
+                 line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n'))
                 printf("%s    %.*s\n", line == a->text ? "\n" : "", (int)strcspn(line, "\n"), line);
         else
             printf("%s\n", a->text);
@@ -53,7 +56,8 @@ static int inspect_record(const struct cli *cli, const struct record *r)
     TRY(format_digest(format, r, digest));
     const char *stored = record_text(r, "/", "digest", digest);
     if (strcmp(stored, digest) != 0)
-        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest, stored));
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest,
+                 stored));
     if (cli->digest) {
         printf("%s\n", digest);
         return IAU_OK;
@@ -78,21 +82,24 @@ static int inspect_dataset(const struct cli *cli)
     TRY(dataset_open_local(&d, cli->file));
     TRY(dataset_verify(cli->file, digest));
     if (strcmp(digest, d.digest) != 0)
-        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest, d.digest));
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest,
+                 d.digest));
     if (cli->digest) {
         printf("%s\n", digest);
         goto out;
     }
-    printf("%s: dataset %s\n  %lld training and %lld test samples of %d x %d x %d %s, %d classes\n", cli->file, d.name,
-           (long long)d.n[PART_TRAIN], (long long)d.n[PART_TEST], d.c, d.h, d.w, d.is_u8 ? "uint8" : "float32",
-           d.n_class);
+    printf("%s: dataset %s\n  %lld training and %lld test samples of %d x %d x %d %s, %d classes\n",
+           cli->file, d.name, (long long)d.n[PART_TRAIN], (long long)d.n[PART_TEST], d.c, d.h, d.w,
+           d.is_u8 ? "uint8" : "float32", d.n_class);
     count = mem_alloc(d.n_class, sizeof *count);
-    TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label) : FAIL(IAU_ERR_MEM, "no memory for counts of classes"));
+    TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label)
+              : FAIL(IAU_ERR_MEM, "no memory for counts of classes"));
     for (int64_t i = 0; i < d.n[PART_TRAIN]; i++)
         if (label[i] >= 0 && label[i] < d.n_class)
             count[label[i]]++;
     for (int c = 0; c < d.n_class; c++)
-        printf("  class %3d  %-20s %lld training samples\n", c, d.class_name[c], (long long)count[c]);
+        printf("  class %3d  %-20s %lld training samples\n", c, d.class_name[c],
+               (long long)count[c]);
     for (int c = 0; c < d.c && c < 8; c++)
         printf("  channel %d  mean %.4f  std %.4f\n", c, d.mean[c], d.std[c]);
     printf("  digest %s\nchecksums and digest are right\n", digest);

@@ -52,7 +52,9 @@ static int read_config(struct job *job)
     comm_bcast(comm, &n, sizeof n, 0);
     if (comm->rank != 0)
         text = mem_alloc(n + 1, 1);
-    TRY(comm_agree(comm, text ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for %lld bytes of settings", (long long)n)));
+    TRY(comm_agree(comm,
+                   text ? IAU_OK
+                        : FAIL(IAU_ERR_MEM, "no memory for %lld bytes of settings", (long long)n)));
     comm_bcast(comm, text, n, 0);
     rc = config_parse(&job->cfg, job->cli->config, text, job->cli->n_override, job->cli->override);
     if (rc == IAU_OK && !(job->config_all = config_text(&job->cfg, SCOPE_ALL, 0)))
@@ -68,10 +70,15 @@ static int refuse_missing(const struct job *job)
 {
     const char *path = job->cfg.data.file;
     if (job->cli->command != COMMAND_RUN)
-        return FAIL(IAU_ERR_IO, "%s is not there; `iau import` makes it, and so does `iau run` from data.source", path);
+        return FAIL(
+            IAU_ERR_IO,
+            "%s is not there; `iau import` makes it, and so does `iau run` from data.source", path);
     if (job->cli->dry_run)
-        return FAIL(IAU_ERR_IO, "%s is not there; a dry run does not import it, `iau import` does", path);
-    return FAIL(IAU_ERR_IO, "%s is not there; make it with `iau import`, or set data.source to import it from", path);
+        return FAIL(IAU_ERR_IO, "%s is not there; a dry run does not import it, `iau import` does",
+                    path);
+    return FAIL(IAU_ERR_IO,
+                "%s is not there; make it with `iau import`, or set data.source to import it from",
+                path);
 }
 
 /* The dataset file is there, or `iau run` imports it. */
@@ -111,8 +118,10 @@ static int divide_data(struct job *job)
     int rc = IAU_OK;
     const struct forget_opts *f = &job->cfg.forget;
     char what[300] = "the forget set";
-    job->has_request = job->cli->command != COMMAND_TRAIN && (f->ratio > 0 || f->classes.n || *f->ids);
-    TRY(partition_init(&job->sets, &job->dataset, &job->cfg.data, job->has_request ? f : NULL, job->comm));
+    job->has_request =
+        job->cli->command != COMMAND_TRAIN && (f->ratio > 0 || f->classes.n || *f->ids);
+    TRY(partition_init(&job->sets, &job->dataset, &job->cfg.data, job->has_request ? f : NULL,
+                       job->comm));
     rc = digest_rows(&job->sets.train, job->train_digest);
     if (rc == IAU_OK && job->has_request)
         rc = digest_rows(&job->sets.forget, job->forget_digest);
@@ -147,7 +156,8 @@ int job_check_folder(const char *key, const char *folder)
     char *part = mem_strdup(folder), *slash = NULL;
     if (!part)
         return FAIL(IAU_ERR_MEM, "no memory for a file name");
-    while (stat(part, &st) != 0 && errno == ENOENT && strcmp(part, ".") != 0 && strcmp(part, "/") != 0) {
+    while (stat(part, &st) != 0 && errno == ENOENT && strcmp(part, ".") != 0 &&
+           strcmp(part, "/") != 0) {
         slash = strrchr(part, '/');
         if (slash)
             slash[slash == part] = '\0';
@@ -169,9 +179,11 @@ int job_open(struct job *job, const struct cli *cli, int may_import, const struc
     int rc = IAU_OK;
     *job = (struct job){.comm = comm, .cli = cli};
     TRY(read_config(job));
-    if (cli->command == COMMAND_UNLEARN || cli->command == COMMAND_EVALUATE || cli->command == COMMAND_RUN)
+    if (cli->command == COMMAND_UNLEARN || cli->command == COMMAND_EVALUATE ||
+        cli->command == COMMAND_RUN)
         TRY(comm_agree(comm, config_check_forget(&job->cfg)));
-    TRY(comm_agree(comm, comm->rank == 0 ? job_check_folder("output.dir", job->cfg.output.dir) : IAU_OK));
+    TRY(comm_agree(comm,
+                   comm->rank == 0 ? job_check_folder("output.dir", job->cfg.output.dir) : IAU_OK));
     TRY(import_if_missing(job, may_import));
     TRY(open_data(job));
     job_describe_machine(job);
@@ -217,8 +229,8 @@ int job_check_stop(const struct job *job, const char *work, const char *name)
 
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e)
 {
-    return comm_agree(job->comm, engine_init(e, &job->model, &job->dataset, (int)train->unit, &job->cfg.data.mean,
-                                             &job->cfg.data.std, job->comm));
+    return comm_agree(job->comm, engine_init(e, &job->model, &job->dataset, (int)train->unit,
+                                             &job->cfg.data.mean, &job->cfg.data.std, job->comm));
 }
 
 char *job_path(const char *folder, const char *name, const char *suffix)
@@ -248,19 +260,24 @@ void job_describe_machine(struct job *job)
     char host[128];
     comm_host(host, sizeof host);
     int one_host = same_everywhere(comm, host);
-    log_line("iau on %s%s: %d rank%s x %d thread%s, %s, %s, BLAS core %s, vectors of %d floats", host,
-             one_host ? "" : " and others", comm->size, comm->size == 1 ? "" : "s", engine_threads(),
-             engine_threads() == 1 ? "" : "s", cpu_name(), comm_library(), gemm_core_name(), IAU_VECTOR_WIDTH);
+    log_line("iau on %s%s: %d rank%s x %d thread%s, %s, %s, BLAS core %s, vectors of %d floats",
+             host, one_host ? "" : " and others", comm->size, comm->size == 1 ? "" : "s",
+             engine_threads(), engine_threads() == 1 ? "" : "s", cpu_name(), comm_library(),
+             gemm_core_name(), IAU_VECTOR_WIDTH);
     int cpu = same_everywhere(comm, cpu_name()), blas = same_everywhere(comm, gemm_core_name());
     job->same_bytes = cpu && blas;
     if (!job->same_bytes)
-        log_warn("ranks differ in %s: results may differ in their last bits from runs on equal nodes",
-                 cpu ? "BLAS core type" : "CPU type");
+        log_warn(
+            "ranks differ in %s: results may differ in their last bits from runs on equal nodes",
+            cpu ? "BLAS core type" : "CPU type");
     if (cpu_isa() == CPU_AVX512 && !gemm_core_is_512())
-        log_warn("the CPU has AVX-512, but the BLAS uses %s kernels, at about half the speed: %s", gemm_core_name(),
-                 getenv("OPENBLAS_CORETYPE") ? "unset OPENBLAS_CORETYPE" : "another build of OpenBLAS may do better");
+        log_warn("the CPU has AVX-512, but the BLAS uses %s kernels, at about half the speed: %s",
+                 gemm_core_name(),
+                 getenv("OPENBLAS_CORETYPE") ? "unset OPENBLAS_CORETYPE"
+                                             : "another build of OpenBLAS may do better");
     long n_core = sysconf(_SC_NPROCESSORS_ONLN);
     if (one_host && engine_threads() > 1 && (long)comm->size * engine_threads() > n_core)
-        log_warn("%d threads on %ld cores wait for each other: set OMP_NUM_THREADS to the cores of a rank",
+        log_warn("%d threads on %ld cores wait for each other: set OMP_NUM_THREADS to the cores of "
+                 "a rank",
                  comm->size * engine_threads(), n_core);
 }

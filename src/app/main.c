@@ -16,8 +16,8 @@ static void print_version(const struct comm *comm)
 {
     if (comm->rank != 0)
         return;
-    printf("iau %s\nbuilt by %s for %s (%s)\n%s, %s, %s\n", version_text(), version_compiler(), version_arch(),
-           CPU_BUILD_ISA, comm_library(), gemm_version(), h5_version());
+    printf("iau %s\nbuilt by %s for %s (%s)\n%s, %s, %s\n", version_text(), version_compiler(),
+           version_arch(), CPU_BUILD_ISA, comm_library(), gemm_version(), h5_version());
 }
 
 static int run(const struct cli *cli, const struct comm *comm)
@@ -61,7 +61,9 @@ int main(int argc, char **argv)
     gemm_start();
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error with a message */
     TRY(comm_agree(&comm, cli_parse(&cli, argc, argv)));
-    log_init(comm.rank, cli.quiet ? LOG_LEVEL_QUIET : cli.verbose ? LOG_LEVEL_VERBOSE : LOG_LEVEL_NORMAL);
+    log_init(comm.rank, cli.quiet     ? LOG_LEVEL_QUIET
+                        : cli.verbose ? LOG_LEVEL_VERBOSE
+                                      : LOG_LEVEL_NORMAL);
     if (cli.help && comm.rank == 0)
         cli_print_help(cli.command);
     else if (cli.version)

@@ -11,8 +11,8 @@
 #include "io/formats.h"
 #include "train/checkpoint.h"
 
-/* What the ranks needed: seconds of a phase as minimum, mean and maximum over ranks, and the largest peak of memory.
- * Gathered collectively, so every rank takes part. */
+/* What the ranks needed: seconds of a phase as minimum, mean and maximum over ranks, and the
+ * largest peak of memory. Gathered collectively, so every rank takes part. */
 struct needs {
     double phase[N_PHASE][3], total[3];
     int64_t peak_bytes;
@@ -26,8 +26,8 @@ static void gather_needs(const struct comm *comm, const struct cost *c, struct n
         comm_min_mean_max(comm, c->seconds[p], t->phase[p]);
     /* The work itself: neither reading samples nor writing files. */
     comm_min_mean_max(comm,
-                      c->seconds[PHASE_COMPUTE] + c->seconds[PHASE_REDUCE] + c->seconds[PHASE_UPDATE] +
-                          c->seconds[PHASE_EVALUATE],
+                      c->seconds[PHASE_COMPUTE] + c->seconds[PHASE_REDUCE] +
+                          c->seconds[PHASE_UPDATE] + c->seconds[PHASE_EVALUATE],
                       t->total);
 }
 
@@ -52,7 +52,8 @@ out:
 }
 
 /* The root attributes that say what the file is. */
-static int add_identity(struct record *r, const struct stage *s, const char *settings, char digest[DIGEST_CHARS])
+static int add_identity(struct record *r, const struct stage *s, const char *settings,
+                        char digest[DIGEST_CHARS])
 {
     int rc = IAU_OK;
     char settings_digest[DIGEST_CHARS];
@@ -68,7 +69,8 @@ out:
     return rc;
 }
 
-static int add_gradient_sum(struct record *r, const struct job *job, const struct outcome *o, const char *digest)
+static int add_gradient_sum(struct record *r, const struct job *job, const struct outcome *o,
+                            const char *digest)
 {
     int rc = IAU_OK;
     TRY(checkpoint_add_doubles(r, &job->model, "/gradient_sum", o->gradient_sum));
@@ -81,8 +83,8 @@ out:
     return rc;
 }
 
-static int write_file(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
-                      const struct cost *cost, const struct needs *needs)
+static int write_file(const struct job *job, const struct stage *s, const char *settings,
+                      const struct outcome *o, const struct cost *cost, const struct needs *needs)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
@@ -101,8 +103,8 @@ out:
     return rc;
 }
 
-int model_file_write(const struct job *job, const struct stage *s, const char *settings, const struct outcome *o,
-                     const struct cost *cost)
+int model_file_write(const struct job *job, const struct stage *s, const char *settings,
+                     const struct outcome *o, const struct cost *cost)
 {
     struct needs needs;
     gather_needs(job->comm, cost, &needs);
@@ -122,9 +124,11 @@ static int read_file(struct model_file *f, const struct job *job, const char *pa
         TRY(FAIL(IAU_ERR_FORMAT, "%s is no model file of iau", path));
     TRY(format_digest(MODEL_FORMAT, &f->record, f->digest));
     if (strcmp(f->digest, record_text(&f->record, "/", "digest", "")) != 0)
-        TRY(FAIL(IAU_ERR_FORMAT, "%s: the parameters do not match the digest stored with them", path));
+        TRY(FAIL(IAU_ERR_FORMAT, "%s: the parameters do not match the digest stored with them",
+                 path));
     if (strcmp(record_text(&f->record, "/provenance", "data_digest", ""), job->dataset.digest) != 0)
-        TRY(FAIL(IAU_ERR_DATA, "%s was trained on other data than %s: the digests differ", path, job->dataset.path));
+        TRY(FAIL(IAU_ERR_DATA, "%s was trained on other data than %s: the digests differ", path,
+                 job->dataset.path));
     f->w = mem_alloc(model_state_floats(&job->model), sizeof *f->w);
     if (!f->w)
         TRY(FAIL(IAU_ERR_MEM, "no memory for %lld parameters", (long long)job->model.n_param));
@@ -152,8 +156,8 @@ void model_file_free(struct model_file *f)
     *f = (struct model_file){0};
 }
 
-int model_file_gradient_sum(const struct model_file *f, const struct job *job, double **sum, double *loss_sum,
-                            const char **why)
+int model_file_gradient_sum(const struct model_file *f, const struct job *job, double **sum,
+                            double *loss_sum, const char **why)
 {
     const struct record *r = &f->record;
     const char *group = "/gradient_sum";

@@ -17,9 +17,12 @@ static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
     struct sums sums = {0};
     struct index_set few = job->sets.train;
     int64_t n_param = e->model->n_param;
-    few.n = few.n < 16 * e->unit * (int64_t)job->comm->size ? few.n : 16 * e->unit * (int64_t)job->comm->size;
+    few.n = few.n < 16 * e->unit * (int64_t)job->comm->size
+                ? few.n
+                : 16 * e->unit * (int64_t)job->comm->size;
     float *w = mem_alloc(model_state_floats(e->model), sizeof *w);
-    rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread) : FAIL(IAU_ERR_MEM, "no memory for parameters");
+    rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread)
+           : FAIL(IAU_ERR_MEM, "no memory for parameters");
     TRY(comm_agree(job->comm, rc));
     model_init_params(e->model, 0, w);
     TRY(share_load(&share, e, &few));
@@ -38,9 +41,10 @@ out:
     return rc;
 }
 
-/* Design's formula: a rank's samples as stored, parameters x (24 bytes + 12 a thread), activations of the units in
- * flight. */
-static double rank_mib(const struct job *job, const struct stage *s, const struct engine *e, int64_t n_rows)
+/* Design's formula: a rank's samples as stored, parameters x (24 bytes + 12 a thread), activations
+ * of the units in flight. */
+static double rank_mib(const struct job *job, const struct stage *s, const struct engine *e,
+                       int64_t n_rows)
 {
     const struct train_opts *t = stage_train_opts(job, s);
     const struct dataset *d = &job->dataset;
@@ -55,7 +59,8 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
     return (rows + params + units) / 1048576;
 }
 
-/* What a stage works on: samples read, and gradients of all epochs (an HVP counts as two) or steps. */
+/* What a stage works on: samples read, and gradients of all epochs (an HVP counts as two) or steps.
+ */
 struct load {
     double rows, gradients;
 };
@@ -71,7 +76,8 @@ static struct load stage_load(const struct job *job, const struct stage *s)
     double forget = (double)job->sets.forget.n, steps = (double)o->steps;
     int few = job->sets.forget.n <= job->sets.retain.n;
     double rest = (double)(few ? job->sets.train.n : job->sets.retain.n);
-    double swept = !o->correction ? 0 : steps - (few && o->cache == IAU_CACHE_AUTO && t->gradient_sum);
+    double swept =
+        !o->correction ? 0 : steps - (few && o->cache == IAU_CACHE_AUTO && t->gradient_sum);
     double valid = o->step == IAU_STEP_CALIBRATED ? (double)job->sets.valid.n : 0;
     return (struct load){forget + valid + (swept > 0 ? rest : 0), steps * forget + swept * rest};
 }
@@ -91,9 +97,9 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
         load = stage_load(job, s);
         mib = rank_mib(job, s, &e, (int64_t)ceil(load.rows / job->comm->size));
     }
-    log_line("%-16s %-8s %-7s %9.0f %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind), state_name[state],
-             ceil(load.rows / job->comm->size), mib, load.gradients / job->comm->size, load.gradients * gradient_s,
-             s->path);
+    log_line("%-16s %-8s %-7s %9.0f %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind),
+             state_name[state], ceil(load.rows / job->comm->size), mib,
+             load.gradients / job->comm->size, load.gradients * gradient_s, s->path);
 out:
     engine_free(&e);
     return rc;
@@ -102,20 +108,24 @@ out:
 int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds)
 {
     int rc = IAU_OK;
-    log_line("data %s: %lld to train on (of which %lld to forget), %lld for validation, %lld to test",
-             job->dataset.path, (long long)job->sets.train.n, (long long)job->sets.forget.n,
-             (long long)job->sets.valid.n, (long long)job->sets.test.n);
-    log_line("model: %lld parameters in %d tensors", (long long)job->model.n_param, job->model.n_tensor);
+    log_line(
+        "data %s: %lld to train on (of which %lld to forget), %lld for validation, %lld to test",
+        job->dataset.path, (long long)job->sets.train.n, (long long)job->sets.forget.n,
+        (long long)job->sets.valid.n, (long long)job->sets.test.n);
+    log_line("model: %lld parameters in %d tensors", (long long)job->model.n_param,
+             job->model.n_tensor);
     if (kinds)
-        log_line("%-16s %-8s %-7s %9s %9s %13s %9s  %s", "stage", "kind", "state", "rows", "MiB", "gradients", "seconds",
-                 "file");
+        log_line("%-16s %-8s %-7s %9s %9s %13s %9s  %s", "stage", "kind", "state", "rows", "MiB",
+                 "gradients", "seconds", "file");
     for (int i = 0; i < stages->n; i++)
         if (kinds & 1u << stages->stage[i].kind)
             TRY(plan_stage(job, &stages->stage[i], kinds));
     if (job->cli->command == COMMAND_RUN || job->cli->command == COMMAND_EVALUATE)
-        log_line("then the evaluation of the models that are there, into %s/results.h5", job->cfg.output.dir);
+        log_line("then the evaluation of the models that are there, into %s/results.h5",
+                 job->cfg.output.dir);
     if (kinds)
-        log_line("Rows, MiB and gradients are those of one rank; seconds are for all epochs, at the speed "
+        log_line("Rows, MiB and gradients are those of one rank; seconds are for all epochs, at "
+                 "the speed "
                  "measured just now.");
     log_line("A dry run: nothing was written.");
 out:

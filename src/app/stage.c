@@ -26,20 +26,24 @@ static int fill(struct stage *s, const struct job *job, enum stage_kind kind, in
                         .origin = origin,
                         .folder = kind == STAGE_ORIGIN ? origins : cfg->output.dir};
     s->name = kind == STAGE_RETRAIN ? config_retrain_name(cfg->origin[origin].name)
-                                    : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name : cfg->method[index].name);
+                                    : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name
+                                                                      : cfg->method[index].name);
     if (!s->name)
         return FAIL(IAU_ERR_MEM, "no memory for a name");
     s->path = job_path(s->folder, s->name, ".h5");
     s->restart_path = job_path(s->folder, s->name, ".restart.h5");
     s->origin_path = job_path(origins, cfg->origin[origin].name, ".h5");
-    return s->path && s->restart_path && s->origin_path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for file names");
+    return s->path && s->restart_path && s->origin_path
+               ? IAU_OK
+               : FAIL(IAU_ERR_MEM, "no memory for file names");
 }
 
 int stage_list_init(struct stage_list *l, const struct job *job)
 {
     const struct config *cfg = &job->cfg;
     int rc = IAU_OK, twins = job->has_request ? cfg->n_origin : 0;
-    *l = (struct stage_list){.stage = mem_alloc(cfg->n_origin + twins + cfg->n_method, sizeof *l->stage)};
+    *l = (struct stage_list){
+        .stage = mem_alloc(cfg->n_origin + twins + cfg->n_method, sizeof *l->stage)};
     if (!l->stage)
         return FAIL(IAU_ERR_MEM, "no memory for the list of stages");
     for (int i = 0; i < cfg->n_origin; i++)
@@ -81,10 +85,12 @@ const struct index_set *stage_training_set(const struct job *job, const struct s
     return s->kind == STAGE_ORIGIN ? &job->sets.train : &job->sets.retain;
 }
 
-/* The line of `text` that sets `key` (of the given length), or NULL; without its newline in *length. */
+/* The line of `text` that sets `key` (of the given length), or NULL; without its newline in
+ * *length. */
 static const char *find_key(const char *text, const char *key, size_t key_length, int *length)
 {
-    for (const char *line = text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+    for (const char *line = text; *line;
+         line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
         *length = (int)strcspn(line, "\n");
         if (strncmp(line, key, key_length) == 0 && strncmp(line + key_length, " = ", 3) == 0)
             return line;
@@ -94,17 +100,19 @@ static const char *find_key(const char *text, const char *key, size_t key_length
 
 static const char parent_key[] = "parent.digest";
 
-/* The digest of the origin's parameters as its file says; verified when the file is used. An origin may be deleted once
- * the samples are forgotten: then the method's own file knows. */
+/* The digest of the origin's parameters as its file says; verified when the file is used. An origin
+ * may be deleted once the samples are forgotten: then the method's own file knows. */
 static int parent_digest(const struct stage *s, char digest[DIGEST_CHARS])
 {
     struct record r = {0};
     int rc = IAU_OK, length, has_origin = file_exists(s->origin_path) == 1;
     if (!has_origin && file_exists(s->path) != 1)
-        TRY(FAIL(IAU_ERR_IO, "%s is not there, the origin of method %s; make it with `iau train` or `iau run`",
+        TRY(FAIL(IAU_ERR_IO,
+                 "%s is not there, the origin of method %s; make it with `iau train` or `iau run`",
                  s->origin_path, s->name));
     TRY(record_read_attributes(&r, has_origin ? s->origin_path : s->path));
-    const char *line = find_key(record_text(&r, "/", "settings", ""), parent_key, sizeof parent_key - 1, &length);
+    const char *line =
+        find_key(record_text(&r, "/", "settings", ""), parent_key, sizeof parent_key - 1, &length);
     if (has_origin)
         snprintf(digest, DIGEST_CHARS, "%s", record_text(&r, "/", "digest", ""));
     else if (line)
@@ -121,8 +129,8 @@ int stage_has_origin(const struct job *job, const struct stage *s)
     return there != 0;
 }
 
-/* The settings text of a stage, with the digest of its parent unless that is NULL. The caller frees; NULL when memory is
- * short. */
+/* The settings text of a stage, with the digest of its parent unless that is NULL. The caller
+ * frees; NULL when memory is short. */
 static char *settings_text(const struct job *job, const struct stage *s, const char *parent)
 {
     static const enum config_scope scope[] = {SCOPE_ORIGIN, SCOPE_RETRAIN, SCOPE_METHOD};
@@ -130,9 +138,11 @@ static char *settings_text(const struct job *job, const struct stage *s, const c
     int64_t size = (int64_t)(text ? strlen(text) : 0) + 512;
     char *settings = text ? mem_alloc(size, 1) : NULL;
     if (settings) {
-        int at = snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
+        int at =
+            snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
         if (s->kind != STAGE_ORIGIN)
-            at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n", job->forget_digest);
+            at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n",
+                           job->forget_digest);
         if (parent)
             snprintf(settings + at, (size_t)(size - at), "%s = %s\n", parent_key, parent);
     }
@@ -149,7 +159,8 @@ int stage_settings(const struct job *job, const struct stage *s, char **settings
         TRY(comm_agree(job->comm, job->comm->rank == 0 ? parent_digest(s, parent) : IAU_OK));
     comm_bcast(job->comm, parent, sizeof parent, 0);
     *settings = settings_text(job, s, needs_parent ? parent : NULL);
-    TRY(comm_agree(job->comm, *settings ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the settings as text")));
+    TRY(comm_agree(job->comm,
+                   *settings ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the settings as text")));
 out:
     return rc;
 }
@@ -160,41 +171,46 @@ struct writer {
     size_t at, size;
 };
 
-/* "KEY (VALUE there, VALUE here)"; NULL stands for a setting that a side does not have. Of a digest the beginning is
- * enough. */
-static void write_difference(struct writer *w, const char *line, int key, const char *there, int n_there,
-                             const char *here, int n_here)
+/* "KEY (VALUE there, VALUE here)"; NULL stands for a setting that a side does not have. Of a digest
+ * the beginning is enough. */
+static void write_difference(struct writer *w, const char *line, int key, const char *there,
+                             int n_there, const char *here, int n_here)
 {
     int skip = key + 3, most = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0 ? 12 : 100;
     int there_chars = there ? n_there - skip : 7, here_chars = here ? n_here - skip : 7;
     if (w->at + 1 < w->size)
-        w->at += (size_t)snprintf(w->out + w->at, w->size - w->at, "%s%.*s (%.*s there, %.*s here)",
-                                  w->at ? ", " : "", key, line, there_chars < most ? there_chars : most,
-                                  there ? there + skip : "not set", here_chars < most ? here_chars : most,
-                                  here ? here + skip : "not set");
+        w->at += (size_t)snprintf(
+            w->out + w->at, w->size - w->at, "%s%.*s (%.*s there, %.*s here)", w->at ? ", " : "",
+            key, line, there_chars < most ? there_chars : most, there ? there + skip : "not set",
+            here_chars < most ? here_chars : most, here ? here + skip : "not set");
 }
 
-/* What differs between two settings texts, up to `size` characters. A digest counts where nothing explains it. */
+/* What differs between two settings texts, up to `size` characters. A digest counts where nothing
+ * explains it. */
 static void describe_difference(const char *there, const char *here, char *out, size_t size)
 {
     struct writer w = {out, 0, size};
     const char *const text[2] = {here, there};
     out[0] = 0;
     for (int side = 0; side < 2; side++)
-        for (const char *line = text[side]; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+        for (const char *line = text[side]; *line;
+             line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
             int n = (int)strcspn(line, "\n"), n_other = 0;
             const char *equals = strstr(line, " = ");
             int key = equals && equals - line < n ? (int)(equals - line) : n;
             const char *other = key < n ? find_key(text[!side], line, (size_t)key, &n_other) : line;
             int is_digest = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0;
-            if (key == n || (other && (side == 1 || (n_other == n && strncmp(other, line, (size_t)n) == 0))) ||
+            if (key == n ||
+                (other && (side == 1 || (n_other == n && strncmp(other, line, (size_t)n) == 0))) ||
                 (is_digest && w.at))
                 continue;
-            write_difference(&w, line, key, side ? line : other, side ? n : n_other, side ? NULL : line, n);
+            write_difference(&w, line, key, side ? line : other, side ? n : n_other,
+                             side ? NULL : line, n);
         }
 }
 
-int stage_compare(const char *path, const char *there, const char *here, int code, const char *advice)
+int stage_compare(const char *path, const char *there, const char *here, int code,
+                  const char *advice)
 {
     char difference[600];
     if (there && strcmp(there, here) == 0)
@@ -219,7 +235,9 @@ static int compare_settings(const char *path, const char *settings, int any_pare
     } else if (rc == IAU_OK) {
         char *there = mem_strdup(record_text(&r, "/", "settings", NULL));
         int length;
-        char *parent = there && any_parent ? (char *)find_key(there, parent_key, sizeof parent_key - 1, &length) : NULL;
+        char *parent = there && any_parent
+                           ? (char *)find_key(there, parent_key, sizeof parent_key - 1, &length)
+                           : NULL;
         if (parent)
             *parent = '\0'; /* the last line */
         rc = stage_compare(path, there, settings, IAU_ERR_EXISTS, advice);
@@ -229,8 +247,8 @@ static int compare_settings(const char *path, const char *settings, int any_pare
     return rc;
 }
 
-static int find_on_root(const struct job *job, const struct stage *s, const char *settings, int any_parent,
-                        enum stage_state *state)
+static int find_on_root(const struct job *job, const struct stage *s, const char *settings,
+                        int any_parent, enum stage_state *state)
 {
     int rc = IAU_OK;
     *state = STAGE_MISSING;
@@ -240,7 +258,8 @@ static int find_on_root(const struct job *job, const struct stage *s, const char
     if (there != 1 || job->cli->force)
         TRY(file_check_target(s->path));
     if (job->cli->force) { /* a forced run that was stopped goes on, too */
-        if (file_exists(s->restart_path) && compare_settings(s->restart_path, settings, any_parent) == IAU_OK)
+        if (file_exists(s->restart_path) &&
+            compare_settings(s->restart_path, settings, any_parent) == IAU_OK)
             *state = STAGE_RESUMABLE;
         error_clear();
         return IAU_OK;
@@ -260,18 +279,21 @@ static int find(const struct job *job, const struct stage *s, const char *settin
                 enum stage_state *state)
 {
     *state = STAGE_MISSING;
-    int rc = comm_agree(job->comm,
-                        job->comm->rank == 0 ? find_on_root(job, s, settings, any_parent, state) : IAU_OK);
+    int rc = comm_agree(job->comm, job->comm->rank == 0
+                                       ? find_on_root(job, s, settings, any_parent, state)
+                                       : IAU_OK);
     comm_bcast(job->comm, state, sizeof *state, 0);
     return rc;
 }
 
-int stage_find(const struct job *job, const struct stage *s, const char *settings, enum stage_state *state)
+int stage_find(const struct job *job, const struct stage *s, const char *settings,
+               enum stage_state *state)
 {
     return find(job, s, settings, 0, state);
 }
 
-int stage_preview(const struct job *job, const struct stage *s, unsigned kinds, enum stage_state *state)
+int stage_preview(const struct job *job, const struct stage *s, unsigned kinds,
+                  enum stage_state *state)
 {
     int rc = IAU_OK;
     char *settings = NULL;
@@ -280,7 +302,9 @@ int stage_preview(const struct job *job, const struct stage *s, unsigned kinds, 
     *state = STAGE_MISSING;
     if (any_parent) {
         settings = settings_text(job, s, NULL);
-        TRY(comm_agree(job->comm, settings ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the settings as text")));
+        TRY(comm_agree(job->comm, settings
+                                      ? IAU_OK
+                                      : FAIL(IAU_ERR_MEM, "no memory for the settings as text")));
     } else {
         TRY(stage_settings(job, s, &settings));
     }
@@ -297,7 +321,8 @@ static int check_stage(const struct job *job, const struct stage *s)
     int64_t left_out;
     int rc = IAU_OK;
     if (job->comm->rank == 0)
-        TRY(job_check_folder(s->kind == STAGE_ORIGIN && *job->cfg.output.origins ? "output.origins" : "output.dir",
+        TRY(job_check_folder(s->kind == STAGE_ORIGIN && *job->cfg.output.origins ? "output.origins"
+                                                                                 : "output.dir",
                              s->folder));
     if (stage_trains(job, s))
         TRY(trainer_plan(&plan, &left_out, s->name, &job->model, stage_train_opts(job, s),

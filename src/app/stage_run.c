@@ -10,8 +10,8 @@
 #include "io/file.h"
 #include "unlearn/iau.h"
 
-static int run_training(struct job *job, const struct stage *s, const char *settings, int resume, struct engine *e,
-                        struct outcome *o)
+static int run_training(struct job *job, const struct stage *s, const char *settings, int resume,
+                        struct engine *e, struct outcome *o)
 {
     struct train_opts opts = *stage_train_opts(job, s);
     if (s->kind != STAGE_ORIGIN)
@@ -29,14 +29,17 @@ static int run_training(struct job *job, const struct stage *s, const char *sett
     return trainer_run(o, &t);
 }
 
-/* A method's file says with which settings its origin was trained, so they must be those in the origin's file. */
-static int check_origin(const struct job *job, const struct stage *s, const struct model_file *origin)
+/* A method's file says with which settings its origin was trained, so they must be those in the
+ * origin's file. */
+static int check_origin(const struct job *job, const struct stage *s,
+                        const struct model_file *origin)
 {
     const struct stage parent = {.kind = STAGE_ORIGIN, .index = s->origin, .origin = s->origin};
     char *settings = NULL;
     int rc = IAU_OK;
     TRY(stage_settings(job, &parent, &settings));
-    rc = stage_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL), settings, IAU_ERR_DATA,
+    rc = stage_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
+                       settings, IAU_ERR_DATA,
                        "make it again with `iau train --force`, or set what it was made with");
     TRY(comm_agree(job->comm, rc));
 out:
@@ -52,7 +55,8 @@ static int run_iau(struct job *job, const struct stage *s, struct engine *e, str
     double *sum = NULL, loss_sum = NAN;
     const char *why = NULL;
     if (opts->step == IAU_STEP_CALIBRATED && !job->sets.valid.n)
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: step: calibrated needs a validation set, but data.valid is 0", s->name));
+        TRY(FAIL(IAU_ERR_CONFIG, "%s: step: calibrated needs a validation set, but data.valid is 0",
+                 s->name));
     TRY(model_file_read(&origin, job, s->origin_path));
     TRY(check_origin(job, s, &origin));
     if (opts->cache == IAU_CACHE_AUTO)
@@ -84,7 +88,8 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
     mem_peak_reset();
     TRY(job_begin_output(job, s->folder));
     TRY(job_engine(job, stage_train_opts(job, s), &e));
-    TRY(stage_trains(job, s) ? run_training(job, s, settings, resume, &e, &o) : run_iau(job, s, &e, &o));
+    TRY(stage_trains(job, s) ? run_training(job, s, settings, resume, &e, &o)
+                             : run_iau(job, s, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost));
     TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_remove(s->restart_path) : IAU_OK));
 out:

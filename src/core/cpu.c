@@ -1,5 +1,5 @@
-/* What the CPU can do. Compiled for the baseline of the architecture (see the Makefile), because it runs before
- * anybody knows whether more is there. */
+/* What the CPU can do. Compiled for the baseline of the architecture (see the Makefile), because it
+ * runs before anybody knows whether more is there. */
 #include "core/cpu.h"
 
 #include <stdio.h>
@@ -19,7 +19,9 @@ enum cpu_isa cpu_isa(void)
 
 int cpu_has(const char *isa)
 {
-    enum cpu_isa need = strcmp(isa, "AVX-512") == 0 ? CPU_AVX512 : strcmp(isa, "AVX2") == 0 ? CPU_AVX2 : CPU_SSE2;
+    enum cpu_isa need = strcmp(isa, "AVX-512") == 0 ? CPU_AVX512
+                        : strcmp(isa, "AVX2") == 0  ? CPU_AVX2
+                                                    : CPU_SSE2;
     return cpu_isa() >= need;
 }
 

@@ -30,9 +30,10 @@ double exact_scale(int64_t n, int bits)
 
 /* The range check works on bit patterns, where NaN and infinity order above every number; counting
  * in 32-bit lanes keeps the loop at full vector width. */
-static inline __attribute__((always_inline)) int32_t
-add_chunk(int64_t *restrict acc, const float *restrict x, int64_t n, float scale,
-          int32_t limit_pattern, int fresh)
+static inline __attribute__((always_inline)) int32_t add_chunk(int64_t *restrict acc,
+                                                               const float *restrict x, int64_t n,
+                                                               float scale, int32_t limit_pattern,
+                                                               int fresh)
 {
     int32_t n_bad = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -17,9 +17,7 @@ static const char *const part_name[N_PART] = {"train", "test"};
 static const char *const digested[] = {"/test/id",  "/test/x",  "/test/y",
                                        "/train/id", "/train/x", "/train/y"};
 
-/* --- open
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- open */
 
 static int open_part_array(struct h5_array *a, const struct h5 *f, enum dataset_part part,
                            const char *name)
@@ -188,9 +186,7 @@ void dataset_close(struct dataset *d)
     *d = (struct dataset){0};
 }
 
-/* --- rows
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- rows */
 
 /* Open the file of a described dataset again; it must be the one that was described. */
 static int reopen(struct h5 *f, const struct dataset *d)
@@ -306,8 +302,7 @@ void rows_free(struct rows *r)
     *r = (struct rows){0};
 }
 
-/* --- columns and the digest
- * ------------------------------------------------------------------------------------ */
+/* --- columns and the digest */
 
 static int read_column(const struct dataset *d, enum dataset_part part, const char *name,
                        size_t size, void **out)

@@ -1,4 +1,5 @@
-/* One pass over each set gives losses, hits, per-sample features and the comparison with a reference model. */
+/* One pass over each set gives losses, hits, per-sample features and the comparison with a
+ * reference model. */
 #include "eval/evaluate.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ struct scan {
     const float *w, *reference;
     struct work work;
     struct sums *sums;
-    float *p;       /* [n_thread][n_class][lanes]: the model's probabilities beside the reference's */
+    float *p; /* [n_thread][n_class][lanes]: the model's probabilities beside the reference's */
     float *feature; /* [n_local][N_MIA_FEATURE], or NULL */
 };
 
@@ -31,8 +32,10 @@ const char *eval_set_name(enum eval_set s)
     return name[s];
 }
 
-/* KL(p || q) in nats and whether both predict the same class, for lane i of two [n_class][lanes] arrays. */
-static void compare_lane(const float *p, const float *q, int n_class, int lanes, int i, double *kl, double *agree)
+/* KL(p || q) in nats and whether both predict the same class, for lane i of two [n_class][lanes]
+ * arrays. */
+static void compare_lane(const float *p, const float *q, int n_class, int lanes, int i, double *kl,
+                         double *agree)
 {
     int best_p = 0, best_q = 0;
     for (int c = 0; c < n_class; c++) {
@@ -53,10 +56,12 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
     int64_t first = i * s->e->unit;
     sweep_gather(s->e, &s->work, i, u);
     model_forward(m, s->w, u);
-    double value[N_EVAL_VALUE] = {[VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
+    double value[N_EVAL_VALUE] = {
+        [VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
     if (s->feature)
         for (int k = 0; k < u->n; k++)
-            mia_features(u->p + k, m->n_class, u->lanes, u->label[k], s->feature + (first + k) * N_MIA_FEATURE);
+            mia_features(u->p + k, m->n_class, u->lanes, u->label[k],
+                         s->feature + (first + k) * N_MIA_FEATURE);
     if (s->reference) {
         float *p = s->p + (int64_t)wk->thread * m->n_class * u->lanes;
         memcpy(p, u->p, (size_t)(m->n_class * u->lanes) * sizeof *p);
@@ -68,8 +73,8 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
 }
 
 /* Bring the features of a set to rank 0, one array a feature, in row order. */
-static int collect_features(struct evaluation *v, enum eval_set set, const struct comm *comm, const float *local,
-                            int64_t n_local, int64_t n)
+static int collect_features(struct evaluation *v, enum eval_set set, const struct comm *comm,
+                            const float *local, int64_t n_local, int64_t n)
 {
     int rc = IAU_OK;
     float *all = comm->rank == 0 ? mem_alloc(n * N_MIA_FEATURE, sizeof *all) : NULL;
@@ -90,8 +95,9 @@ out:
     return rc;
 }
 
-static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which, const struct index_set *set,
-                    const float *w, const float *reference, const char *name)
+static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
+                    const struct index_set *set, const float *w, const float *reference,
+                    const char *name)
 {
     int rc = IAU_OK;
     struct set_result *out = &v->set[which];
@@ -107,9 +113,9 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     s.work = share_work(e, &share);
     s.p = mem_alloc((int64_t)e->n_thread * e->model->n_class * e->lanes, sizeof *s.p);
     s.feature = want_features ? mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature) : NULL;
-    rc = !s.p || (want_features && !s.feature) ? FAIL(IAU_ERR_MEM, "no memory to evaluate %lld samples",
-                                                           (long long)set->n)
-                                               : sums_init(&sums, 1, (int64_t[]){0}, N_EVAL_VALUE, e->n_thread);
+    rc = !s.p || (want_features && !s.feature)
+             ? FAIL(IAU_ERR_MEM, "no memory to evaluate %lld samples", (long long)set->n)
+             : sums_init(&sums, 1, (int64_t[]){0}, N_EVAL_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
     sums_begin(&sums, &set->n);
     sweep_run(e, s.work.n_unit, unit_scan, &s);
@@ -138,7 +144,8 @@ static int attack(struct evaluation *v)
     int64_t n_forget = v->set[SET_FORGET].n, n_test = v->set[SET_TEST].n;
     float *member = mem_alloc(n_forget, sizeof *member), *other = mem_alloc(n_test, sizeof *other);
     if (!member || !other)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)(n_forget + n_test)));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples",
+                 (long long)(n_forget + n_test)));
     for (int f = 0; f < N_MIA_FEATURE; f++) {
         float sign = (float)mia_feature_sign(f);
         for (int64_t i = 0; i < n_forget; i++)
@@ -153,8 +160,9 @@ out:
     return rc;
 }
 
-int evaluate_model(struct evaluation *v, struct engine *e, const struct index_set *const set[N_EVAL_SET],
-                   const float *w, const float *reference, const char *name)
+int evaluate_model(struct evaluation *v, struct engine *e,
+                   const struct index_set *const set[N_EVAL_SET], const float *w,
+                   const float *reference, const char *name)
 {
     int rc = IAU_OK;
     *v = (struct evaluation){.distance_reference = NAN};

@@ -1,4 +1,5 @@
-/* Evaluations as they stand in results files: every number says which way is good, its ideal and its unit. */
+/* Evaluations as they stand in results files: every number says which way is good, its ideal and
+ * its unit. */
 #include <math.h>
 #include <stdio.h>
 
@@ -12,9 +13,10 @@ struct sheet {
     const char *name; /* of the model */
 };
 
-/* One metric; NAN means that it does not exist here, and it is left out. `ideal` NAN: the retrained model's value. */
-static int add(const struct sheet *s, const char *metric, double value, const char *direction, double ideal,
-               const char *unit)
+/* One metric; NAN means that it does not exist here, and it is left out. `ideal` NAN: the retrained
+ * model's value. */
+static int add(const struct sheet *s, const char *metric, double value, const char *direction,
+               double ideal, const char *unit)
 {
     char path[256];
     int rc = IAU_OK;
@@ -39,11 +41,11 @@ static int add_set(const struct sheet *s, const struct evaluation *v, enum eval_
     const struct set_result *r = &v->set[set];
     const char *name = eval_set_name(set);
     snprintf(metric, sizeof metric, "accuracy_%s", name);
-    TRY(add(s, metric, r->accuracy, set == SET_FORGET ? like_retrain : "higher", set == SET_FORGET ? NAN : 1,
-            "share of samples"));
+    TRY(add(s, metric, r->accuracy, set == SET_FORGET ? like_retrain : "higher",
+            set == SET_FORGET ? NAN : 1, "share of samples"));
     snprintf(metric, sizeof metric, "loss_%s", name);
-    TRY(add(s, metric, r->loss, set == SET_FORGET ? like_retrain : "lower", set == SET_FORGET ? NAN : 0,
-            "nats per sample"));
+    TRY(add(s, metric, r->loss, set == SET_FORGET ? like_retrain : "lower",
+            set == SET_FORGET ? NAN : 0, "nats per sample"));
     snprintf(metric, sizeof metric, "kl_retrain_%s", name);
     TRY(add(s, metric, r->kl, "lower", 0, "nats per sample"));
     snprintf(metric, sizeof metric, "agreement_retrain_%s", name);
@@ -76,19 +78,23 @@ out:
     return rc;
 }
 
-static int add_gaps(const struct sheet *s, const struct evaluation *v, const struct evaluation *retrained)
+static int add_gaps(const struct sheet *s, const struct evaluation *v,
+                    const struct evaluation *retrained)
 {
     char metric[64];
     int rc = IAU_OK;
     for (int set = 0; set < N_EVAL_SET; set++) {
         snprintf(metric, sizeof metric, "gap_accuracy_%s", eval_set_name(set));
-        TRY(add(s, metric, fabs(v->set[set].accuracy - retrained->set[set].accuracy), "lower", 0, "share of samples"));
+        TRY(add(s, metric, fabs(v->set[set].accuracy - retrained->set[set].accuracy), "lower", 0,
+                "share of samples"));
     }
     if (v->mia[MIA_CONFIDENCE].n_point)
-        TRY(add(s, "gap_mia_confidence_auc", fabs(v->mia[MIA_CONFIDENCE].auc - retrained->mia[MIA_CONFIDENCE].auc),
-                "lower", 0, "area under the ROC curve"));
+        TRY(add(s, "gap_mia_confidence_auc",
+                fabs(v->mia[MIA_CONFIDENCE].auc - retrained->mia[MIA_CONFIDENCE].auc), "lower", 0,
+                "area under the ROC curve"));
     TRY(add(s, "gap_average", evaluation_gap(v, retrained), "lower", 0, "mean of four gaps"));
-    TRY(add(s, "distance_retrain", v->distance_reference, "lower", 0, "Euclidean norm of parameters"));
+    TRY(add(s, "distance_retrain", v->distance_reference, "lower", 0,
+            "Euclidean norm of parameters"));
 out:
     return rc;
 }
@@ -100,7 +106,8 @@ static int add_samples(const struct sheet *s, const struct evaluation *v)
         for (int f = 0; f < N_MIA_FEATURE; f++) {
             if (!v->score[set][f])
                 continue;
-            snprintf(path, sizeof path, "/samples/%s/%s/%s", s->name, eval_set_name(set), mia_feature_name(f));
+            snprintf(path, sizeof path, "/samples/%s/%s/%s", s->name, eval_set_name(set),
+                     mia_feature_name(f));
             int rc = record_add_column(s->r, path, RECORD_F32, v->set[set].n, v->score[set][f]);
             if (rc != IAU_OK)
                 return rc;
@@ -108,8 +115,8 @@ static int add_samples(const struct sheet *s, const struct evaluation *v)
     return IAU_OK;
 }
 
-int evaluation_to_record(const struct evaluation *v, const struct evaluation *retrained, const char *name, int samples,
-                         struct record *r)
+int evaluation_to_record(const struct evaluation *v, const struct evaluation *retrained,
+                         const char *name, int samples, struct record *r)
 {
     int rc = IAU_OK;
     struct sheet s = {r, name};

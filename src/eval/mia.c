@@ -176,7 +176,8 @@ int mia_attack(struct mia_result *r, const float *member, int64_t n_member, cons
     TRY(sort_scores(other, n_other, "others", &sorted_other));
     corner = mem_alloc(n_member + n_other + 1, sizeof *corner);
     if (!corner)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for %" PRId64 " points of a curve", n_member + n_other + 1));
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %" PRId64 " points of a curve",
+                 n_member + n_other + 1));
     TRY(keep_points(r, corner, walk_scores(r, sorted_member, sorted_other, corner)));
 out:
     free(sorted_member);

@@ -70,9 +70,7 @@ int h5_fail(const struct h5 *f, int code, const char *verb, const char *object)
     return FAIL(code, "%s: cannot %s%s%s: %s", f->path, verb, *object ? " " : "", object, why);
 }
 
-/* --- files
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- files */
 
 /* The memory of a file in memory. H5Fget_file_image would copy it, and in HDF5 1.10 gives it a
  * superblock with a wrong checksum; so the buffer is caught when the file is closed. */
@@ -119,8 +117,8 @@ static herr_t image_keep(void *image)
     return 0;
 }
 
-/* The name of every file in memory. H5Fcreate first reads what stands under the name, so it must not
- * be that of the target: below a device, nothing ever stands. */
+/* The name of every file in memory. H5Fcreate first reads what stands under the name, so it must
+ * not be that of the target: below a device, nothing ever stands. */
 #define NOWHERE "/dev/null/memory"
 
 static void use_memory(hid_t access, struct h5_image *image)

@@ -8,8 +8,7 @@
 
 enum { OBJECT_CHARS = 256 };
 
-/* --- types and names
- * ----------------------------------------------------------------------------------------- */
+/* --- types and names */
 
 size_t h5_type_bytes(enum record_type type)
 {
@@ -89,9 +88,7 @@ int h5_path_exists(const struct h5 *f, const char *path)
     return !strcmp(path, "/") || H5Oexists_by_name(f->id, path, H5P_DEFAULT) > 0;
 }
 
-/* --- arrays
- * --------------------------------------------------------------------------------------------------
- */
+/* --- arrays */
 
 static int describe(struct h5_array *a, const char *path)
 {

@@ -237,9 +237,7 @@ int h5_get_texts(const struct h5 *f, const char *object, const char *name, int64
     return h5_leave(rc);
 }
 
-/* --- lists
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- lists */
 
 static int append(struct text_list *list, const char *prefix, const char *text)
 {

@@ -184,9 +184,7 @@ int record_set_f64(struct record *r, const char *path, const char *name, double 
                          (struct record_attribute){.type = RECORD_F64, .f64 = value});
 }
 
-/* --- digest
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- digest */
 
 static int ends_in(const char *text, const char *end)
 {
@@ -254,8 +252,7 @@ void record_drop(struct record *r, const char *prefix)
     r->n_array = n;
 }
 
-/* --- to and from HDF5
- * ------------------------------------------------------------------------------------------ */
+/* --- to and from HDF5 */
 
 static int64_t n_rows(int ndim, const int64_t *dims)
 {

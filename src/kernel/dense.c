@@ -1,6 +1,7 @@
 /* Fully connected products on lane blocks. All three are one register-tiled product whose left
- * factor is read value by value and whose right factor and result run along vectors. Where n or k is
- * the number of lanes of a unit, sgemm reaches 50 to 95 % of its speed, but for one kind of shape. */
+ * factor is read value by value and whose right factor and result run along vectors. Where n or k
+ * is the number of lanes of a unit, sgemm reaches 50 to 95 % of its speed, but for one kind of
+ * shape. */
 #include "kernel/dense.h"
 
 #include <stddef.h>
@@ -93,8 +94,9 @@ void dense_forward(const struct dense_shape *s, int n_pair, const float *const i
     product_run(&p, s->lanes);
 }
 
-/* Whether the rows of w are so long that reading it by columns, as the tiles do, leaves the caches: there a product
- * that packs w first is faster (2048 x 2048 at 64 lanes: 141 against 103 GFLOP/s; 1024 x 1024: 177 against 210). */
+/* Whether the rows of w are so long that reading it by columns, as the tiles do, leaves the caches:
+ * there a product that packs w first is faster (2048 x 2048 at 64 lanes: 141 against 103 GFLOP/s;
+ * 1024 x 1024: 177 against 210). */
 static int packing_pays(const struct dense_shape *s)
 {
     return s->n_in >= 2048 && s->lanes >= 48;
@@ -105,7 +107,8 @@ void dense_input_grad(const struct dense_shape *s, int n_pair, const float *cons
 {
     if (packing_pays(s)) {
         for (int p = 0; p < n_pair; p++)
-            gemm(GEMM_T, GEMM_N, s->n_in, s->lanes, s->n_out, w[p], s->n_in, dout[p], s->lanes, p > 0, din, s->lanes);
+            gemm(GEMM_T, GEMM_N, s->n_in, s->lanes, s->n_out, w[p], s->n_in, dout[p], s->lanes,
+                 p > 0, din, s->lanes);
         return;
     }
     struct product p = {.n_pair = n_pair, .m = s->n_in, .k = s->n_out, .a = w, .b = dout, .c = din};

@@ -1,4 +1,5 @@
-/* Batch normalisation channel by channel: a plane stays in the second-level cache from its sums to its use. */
+/* Batch normalisation channel by channel: a plane stays in the second-level cache from its sums to
+ * its use. */
 #include "kernel/norm.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ enum { WIDTH = IAU_VECTOR_WIDTH, LANES_MAX = 64, SUMS_MAX = 2, CHUNK_PLACES = 64
 struct channel {
     const float *x, *rx, *dy, *rdy;
     float mean, inv;
-    float scale, shift;  /* y = scale x + shift */
+    float scale, shift; /* y = scale x + shift */
     float rx_mean, rx_xhat;
     float dy_mean, dy_xhat;
 };
@@ -83,8 +84,8 @@ INLINE void term_rdy(const struct channel *c, ptrdiff_t at, int relu, vecf term[
 }
 
 /* total[k][lanes of a vector] += the sum of term k over `n` places from `at` on. */
-INLINE void sum_chunk(const struct channel *c, term_fn term, int n_sum, int relu, ptrdiff_t at, ptrdiff_t step,
-                      ptrdiff_t n, double (*total)[WIDTH])
+INLINE void sum_chunk(const struct channel *c, term_fn term, int n_sum, int relu, ptrdiff_t at,
+                      ptrdiff_t step, ptrdiff_t n, double (*total)[WIDTH])
 {
     vecf acc[CHAINS][SUMS_MAX] = {{{0}}}, t[SUMS_MAX];
     ptrdiff_t i = 0;
@@ -111,8 +112,8 @@ INLINE void sum_chunk(const struct channel *c, term_fn term, int n_sum, int relu
 }
 
 /* sum[k] = SUM over places and samples of term k. */
-INLINE void sum_channel(const struct norm_shape *s, const struct channel *c, term_fn term, int n_sum, int relu,
-                        double *sum)
+INLINE void sum_channel(const struct norm_shape *s, const struct channel *c, term_fn term,
+                        int n_sum, int relu, double *sum)
 {
     double total[LANES_MAX / WIDTH][SUMS_MAX][WIDTH];
     memset(total, 0, sizeof total);
@@ -141,11 +142,12 @@ static ptrdiff_t plane(const struct norm_shape *s)
 }
 
 /* Channel i as earlier passes left it. */
-static struct channel channel_of(const struct norm_shape *s, int i, const float *x, const float *weight,
-                                 const float *bias, const float *kept)
+static struct channel channel_of(const struct norm_shape *s, int i, const float *x,
+                                 const float *weight, const float *bias, const float *kept)
 {
     const float *row = kept + i;
-    struct channel c = {.x = x + i * plane(s), .mean = row[NORM_MEAN * s->c], .inv = row[NORM_INV * s->c]};
+    struct channel c = {
+        .x = x + i * plane(s), .mean = row[NORM_MEAN * s->c], .inv = row[NORM_INV * s->c]};
     c.dy_mean = row[NORM_DY * s->c];
     c.dy_xhat = row[NORM_DY_XHAT * s->c];
     c.rx_mean = row[NORM_RX * s->c];
@@ -165,8 +167,8 @@ static void clear_empty(const struct norm_shape *s, float *v)
 
 /* --- the passes */
 
-static void statistics(const struct norm_shape *s, int i, const float *x, const float *mean, const float *var,
-                       float eps, float *kept)
+static void statistics(const struct norm_shape *s, int i, const float *x, const float *mean,
+                       const float *var, float eps, float *kept)
 {
     struct channel c = {.x = x + i * plane(s)};
     double sum, square;
@@ -186,8 +188,8 @@ static void statistics(const struct norm_shape *s, int i, const float *x, const 
     kept[NORM_INV * s->c + i] = (float)(1 / sqrt(square + (double)eps));
 }
 
-void norm_forward(const struct norm_shape *s, float eps, const float *x, const float *weight, const float *bias,
-                  const float *mean, const float *var, float *kept, float *y)
+void norm_forward(const struct norm_shape *s, float eps, const float *x, const float *weight,
+                  const float *bias, const float *mean, const float *var, float *kept, float *y)
 {
     for (int i = 0; i < s->c; i++) {
         statistics(s, i, x, mean, var, eps, kept);
@@ -201,8 +203,8 @@ void norm_forward(const struct norm_shape *s, float eps, const float *x, const f
     }
 }
 
-INLINE void backward_channel(const struct norm_shape *s, struct channel *c, int i, int relu, float factor,
-                             float *kept, float *dx, float *dweight, float *dbias)
+INLINE void backward_channel(const struct norm_shape *s, struct channel *c, int i, int relu,
+                             float factor, float *kept, float *dx, float *dweight, float *dbias)
 {
     double sum[SUMS_MAX];
     sum_channel(s, c, term_dy, 2, relu, sum);
@@ -219,8 +221,8 @@ INLINE void backward_channel(const struct norm_shape *s, struct channel *c, int 
     clear_empty(s, dx);
 }
 
-void norm_backward(const struct norm_shape *s, const float *x, const float *dy, const float *weight, const float *bias,
-                   float *kept, float *dx, float *dweight, float *dbias)
+void norm_backward(const struct norm_shape *s, const float *x, const float *dy, const float *weight,
+                   const float *bias, float *kept, float *dx, float *dweight, float *dbias)
 {
     for (int i = 0; i < s->c; i++) {
         struct channel c = channel_of(s, i, x, weight, bias, kept);
@@ -233,8 +235,9 @@ void norm_backward(const struct norm_shape *s, const float *x, const float *dy, 
     }
 }
 
-void norm_forward_tangent(const struct norm_shape *s, const float *x, const float *rx, const float *weight,
-                          const float *bias, const float *vweight, const float *vbias, float *kept, float *ry)
+void norm_forward_tangent(const struct norm_shape *s, const float *x, const float *rx,
+                          const float *weight, const float *bias, const float *vweight,
+                          const float *vbias, float *kept, float *ry)
 {
     for (int i = 0; i < s->c; i++) {
         struct channel c = channel_of(s, i, x, weight, bias, kept);
@@ -253,8 +256,9 @@ void norm_forward_tangent(const struct norm_shape *s, const float *x, const floa
     }
 }
 
-INLINE void backward_tangent_channel(const struct norm_shape *s, struct channel *c, int i, int relu, float weight,
-                                     float vweight, float *rdx, float *rdweight, float *rdbias)
+INLINE void backward_tangent_channel(const struct norm_shape *s, struct channel *c, int i, int relu,
+                                     float weight, float vweight, float *rdx, float *rdweight,
+                                     float *rdbias)
 {
     double sum[SUMS_MAX], over = s->frozen ? 0 : 1 / samples(s);
     sum_channel(s, c, term_rdy, 2, relu, sum);
@@ -264,19 +268,23 @@ INLINE void backward_tangent_channel(const struct norm_shape *s, struct channel 
         return;
     float rdy_mean = (float)(sum[0] * over), rdy_xhat = (float)(sum[1] * over);
     float factor = weight * c->inv;
-    float rfactor = vweight * c->inv - weight * c->inv * c->inv * c->rx_xhat; /* R{inv} = -inv^2 mean(R{x} xhat) */
+    float rfactor = vweight * c->inv -
+                    weight * c->inv * c->inv * c->rx_xhat; /* R{inv} = -inv^2 mean(R{x} xhat) */
     for (ptrdiff_t at = 0; at < plane(s); at += WIDTH) {
         vecf xhat = xhat_at(c, at), rxhat = rxhat_at(c, at, xhat);
-        vecf dy = pass_relu(c, at, relu, load(c->dy + at)), rdy = pass_relu(c, at, relu, load(c->rdy + at));
+        vecf dy = pass_relu(c, at, relu, load(c->dy + at)),
+             rdy = pass_relu(c, at, relu, load(c->rdy + at));
         vecf t = dy - c->dy_mean - xhat * c->dy_xhat;
-        *(vecf *)(rdx + at) = rfactor * t + factor * (rdy - rdy_mean - rxhat * c->dy_xhat - xhat * rdy_xhat);
+        *(vecf *)(rdx + at) =
+            rfactor * t + factor * (rdy - rdy_mean - rxhat * c->dy_xhat - xhat * rdy_xhat);
     }
     clear_empty(s, rdx);
 }
 
-void norm_backward_tangent(const struct norm_shape *s, const float *x, const float *rx, const float *dy,
-                           const float *rdy, const float *weight, const float *bias, const float *vweight,
-                           const float *kept, float *rdx, float *rdweight, float *rdbias)
+void norm_backward_tangent(const struct norm_shape *s, const float *x, const float *rx,
+                           const float *dy, const float *rdy, const float *weight,
+                           const float *bias, const float *vweight, const float *kept, float *rdx,
+                           float *rdweight, float *rdbias)
 {
     for (int i = 0; i < s->c; i++) {
         struct channel c = channel_of(s, i, x, weight, bias, kept);

@@ -1,5 +1,5 @@
-/* Max- and average pooling on lane blocks; the 2 x 2 window of the usual networks is unrolled, any other is
- * looped over. */
+/* Max- and average pooling on lane blocks; the 2 x 2 window of the usual networks is unrolled, any
+ * other is looped over. */
 #include "kernel/pool.h"
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Reductions of flat vectors: 16 partial sums in double, so that the compiler may use whole vectors without
- * reordering anything. */
+/* Reductions of flat vectors: 16 partial sums in double, so that the compiler may use whole vectors
+ * without reordering anything. */
 #include "kernel/vector.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* ReLU, in place where nobody else needs its input, and tanh. ReLU has no second derivative; tanh's tangent needs the gradient before the layer
- * as well, so it keeps its own arrays. */
+/* ReLU, in place where nobody else needs its input, and tanh. ReLU has no second derivative; tanh's
+ * tangent needs the gradient before the layer as well, so it keeps its own arrays. */
 #include <string.h>
 
 #include "kernel/act.h"
@@ -16,15 +16,15 @@ static int64_t count(const struct layer *l, int lanes)
     return shape_count(l->in) * lanes;
 }
 
-static void relu_layer_forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                               const struct node *out, float *scratch)
+static void relu_layer_forward(const struct layer *l, int lanes, const struct weights *p,
+                               const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     relu_forward(count(l, lanes), in->a, out->a);
 }
 
-static void relu_layer_backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                                const struct node *out, float *scratch)
+static void relu_layer_backward(const struct layer *l, int lanes, const struct weights *p,
+                                const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     if (in->da)
@@ -32,7 +32,8 @@ static void relu_layer_backward(const struct layer *l, int lanes, const struct w
 }
 
 static void relu_layer_forward_tangent(const struct layer *l, int lanes, const struct weights *p,
-                                       const struct node *in, const struct node *out, float *scratch)
+                                       const struct node *in, const struct node *out,
+                                       float *scratch)
 {
     (void)p, (void)scratch;
     if (in->ra)
@@ -42,22 +43,23 @@ static void relu_layer_forward_tangent(const struct layer *l, int lanes, const s
 }
 
 static void relu_layer_backward_tangent(const struct layer *l, int lanes, const struct weights *p,
-                                        const struct node *in, const struct node *out, float *scratch)
+                                        const struct node *in, const struct node *out,
+                                        float *scratch)
 {
     (void)p, (void)scratch;
     if (in->rda)
         relu_mask(count(l, lanes), out->a, out->rda, in->rda);
 }
 
-static void tanh_layer_forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                               const struct node *out, float *scratch)
+static void tanh_layer_forward(const struct layer *l, int lanes, const struct weights *p,
+                               const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     tanh_forward(count(l, lanes), in->a, out->a);
 }
 
-static void tanh_layer_backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                                const struct node *out, float *scratch)
+static void tanh_layer_backward(const struct layer *l, int lanes, const struct weights *p,
+                                const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     if (in->da)
@@ -65,7 +67,8 @@ static void tanh_layer_backward(const struct layer *l, int lanes, const struct w
 }
 
 static void tanh_layer_forward_tangent(const struct layer *l, int lanes, const struct weights *p,
-                                       const struct node *in, const struct node *out, float *scratch)
+                                       const struct node *in, const struct node *out,
+                                       float *scratch)
 {
     (void)p, (void)scratch;
     if (in->ra)
@@ -75,7 +78,8 @@ static void tanh_layer_forward_tangent(const struct layer *l, int lanes, const s
 }
 
 static void tanh_layer_backward_tangent(const struct layer *l, int lanes, const struct weights *p,
-                                        const struct node *in, const struct node *out, float *scratch)
+                                        const struct node *in, const struct node *out,
+                                        float *scratch)
 {
     (void)p, (void)scratch;
     if (in->rda)

@@ -1,5 +1,6 @@
-/* Batch norm layer. In training the statistics are those of the unit, which leaves them behind the gradient for the
- * running ones; otherwise the running ones stand in the flat vector behind the parameters. */
+/* Batch norm layer. In training the statistics are those of the unit, which leaves them behind the
+ * gradient for the running ones; otherwise the running ones stand in the flat vector behind the
+ * parameters. */
 #include <stddef.h>
 
 #include "kernel/norm.h"
@@ -32,56 +33,61 @@ static int64_t kept_floats(const struct layer *l)
     return (int64_t)N_NORM_ROW * l->in.c;
 }
 
-static void forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                    const struct node *out, float *scratch)
+static void forward(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct norm_shape s = norm_of(l, lanes, p);
     norm_forward(&s, EPS, in->a, p->w + l->tensor[WEIGHT].offset, p->w + l->tensor[BIAS].offset,
-                 p->w + l->buffer[RUNNING_MEAN].offset, p->w + l->buffer[RUNNING_VAR].offset, out->kept, out->a);
+                 p->w + l->buffer[RUNNING_MEAN].offset, p->w + l->buffer[RUNNING_VAR].offset,
+                 out->kept, out->a);
 }
 
 /* The unit's mean and unbiased variance, weighted by its samples over GROUP_SAMPLES. */
-static void leave_statistics(const struct layer *l, const struct weights *p, const struct norm_shape *s,
-                             const float *kept)
+static void leave_statistics(const struct layer *l, const struct weights *p,
+                             const struct norm_shape *s, const float *kept)
 {
     double share = (double)p->n / GROUP_SAMPLES, count = (double)s->n * (double)s->places;
     double unbiased = count > 1 ? count / (count - 1) : 1;
     for (int i = 0; i < s->c; i++) {
         p->dw[l->buffer[RUNNING_MEAN].offset + i] = (float)(share * kept[NORM_MEAN * s->c + i]);
-        p->dw[l->buffer[RUNNING_VAR].offset + i] = (float)(share * unbiased * kept[NORM_VAR * s->c + i]);
+        p->dw[l->buffer[RUNNING_VAR].offset + i] =
+            (float)(share * unbiased * kept[NORM_VAR * s->c + i]);
     }
     p->dw[l->buffer[N_BATCHES].offset] = 0; /* counted where the sums arrive */
 }
 
-static void backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                     const struct node *out, float *scratch)
+static void backward(const struct layer *l, int lanes, const struct weights *p,
+                     const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct norm_shape s = norm_of(l, lanes, p);
-    norm_backward(&s, in->a, out->da, p->w + l->tensor[WEIGHT].offset, p->w + l->tensor[BIAS].offset, out->kept,
-                  in->da, p->dw + l->tensor[WEIGHT].offset, p->dw + l->tensor[BIAS].offset);
+    norm_backward(&s, in->a, out->da, p->w + l->tensor[WEIGHT].offset,
+                  p->w + l->tensor[BIAS].offset, out->kept, in->da,
+                  p->dw + l->tensor[WEIGHT].offset, p->dw + l->tensor[BIAS].offset);
     if (!s.frozen)
         leave_statistics(l, p, &s, out->kept);
 }
 
-static void forward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                            const struct node *out, float *scratch)
+static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                            const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct norm_shape s = norm_of(l, lanes, p);
-    norm_forward_tangent(&s, in->a, in->ra, p->w + l->tensor[WEIGHT].offset, p->w + l->tensor[BIAS].offset,
-                         p->v + l->tensor[WEIGHT].offset, p->v + l->tensor[BIAS].offset, out->kept, out->ra);
+    norm_forward_tangent(&s, in->a, in->ra, p->w + l->tensor[WEIGHT].offset,
+                         p->w + l->tensor[BIAS].offset, p->v + l->tensor[WEIGHT].offset,
+                         p->v + l->tensor[BIAS].offset, out->kept, out->ra);
 }
 
-static void backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                             const struct node *out, float *scratch)
+static void backward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                             const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct norm_shape s = norm_of(l, lanes, p);
     norm_backward_tangent(&s, in->a, in->ra, out->da, out->rda, p->w + l->tensor[WEIGHT].offset,
-                          p->w + l->tensor[BIAS].offset, p->v + l->tensor[WEIGHT].offset, out->kept, in->rda,
-                          p->rdw + l->tensor[WEIGHT].offset, p->rdw + l->tensor[BIAS].offset);
+                          p->w + l->tensor[BIAS].offset, p->v + l->tensor[WEIGHT].offset, out->kept,
+                          in->rda, p->rdw + l->tensor[WEIGHT].offset,
+                          p->rdw + l->tensor[BIAS].offset);
 }
 
 static const struct layer_ops batchnorm_ops = {
@@ -94,7 +100,8 @@ static const struct layer_ops batchnorm_ops = {
     .backward_tangent = backward_tangent,
 };
 
-void layer_batchnorm(struct layer *l, const char *name, struct shape in, int64_t *offset, int64_t *buffer_offset)
+void layer_batchnorm(struct layer *l, const char *name, struct shape in, int64_t *offset,
+                     int64_t *buffer_offset)
 {
     int64_t c = in.c;
     *l = (struct layer){.ops = &batchnorm_ops, .in = in, .out = in};

@@ -9,26 +9,27 @@
 
 enum { RESIDUAL_DEPTH_MAX = 8, MLP_MAX_HIDDEN = 31 };
 
-/* An open residual connection: nodes where it began and where its main branch ended (-1: it has not). */
+/* An open residual connection: nodes where it began and where its main branch ended (-1: it has
+ * not). */
 struct residual {
     int begin, main, number;
 };
 
 struct builder {
     struct model *m;
-    const char *what;            /* names the list in messages */
+    const char *what; /* names the list in messages */
     const struct text_list *text;
-    int line;                    /* from 0 */
-    int node;                    /* whose output the next layer sees */
-    int may_fuse;                /* a ReLU may become part of the layer before it */
-    int n_conv, n_bn, n_dense;   /* for default names */
+    int line;                  /* from 0 */
+    int node;                  /* whose output the next layer sees */
+    int may_fuse;              /* a ReLU may become part of the layer before it */
+    int n_conv, n_bn, n_dense; /* for default names */
     int depth;
     struct residual open[RESIDUAL_DEPTH_MAX];
 };
 
-#define BAD_LAYER(b, fmt, ...)                                                                                \
-    FAIL(IAU_ERR_CONFIG, "%s: layer %d '%s': " fmt, (b)->what, (b)->line + 1, (b)->text->v[(b)->line], \
-         __VA_ARGS__)
+#define BAD_LAYER(b, fmt, ...)                                                \
+    FAIL(IAU_ERR_CONFIG, "%s: layer %d '%s': " fmt, (b)->what, (b)->line + 1, \
+         (b)->text->v[(b)->line], __VA_ARGS__)
 
 static struct shape shape_at(const struct model *m, int node)
 {
@@ -44,7 +45,8 @@ static void append(struct builder *b, int source)
     b->may_fuse = 0;
 }
 
-static const char *name_of(const struct layer_spec *s, const char *kind, int number, char buf[TENSOR_NAME_CHARS])
+static const char *name_of(const struct layer_spec *s, const char *kind, int number,
+                           char buf[TENSOR_NAME_CHARS])
 {
     snprintf(buf, TENSOR_NAME_CHARS, "%s%d", kind, number);
     return s->name[0] ? s->name : buf;
@@ -66,8 +68,8 @@ static int check_window(const struct builder *b, int k, int pad)
 {
     struct shape in = shape_at(b->m, b->node);
     if (in.h + 2 * pad < k || in.w + 2 * pad < k)
-        return BAD_LAYER(b, "a %dx%d window does not fit its input %dx%dx%d%s", k, k, in.c, in.h, in.w,
-                         pad ? " with its padding" : "");
+        return BAD_LAYER(b, "a %dx%d window does not fit its input %dx%dx%d%s", k, k, in.c, in.h,
+                         in.w, pad ? " with its padding" : "");
     return IAU_OK;
 }
 
@@ -91,8 +93,8 @@ static int add_input(struct builder *b, const struct layer_spec *s)
         return BAD_LAYER(b, "must be the first line%s", "");
     int is_table = m->in.h == 1 && m->in.w == 1;
     if (m->in.h > s->size[0] || m->in.w > s->size[1] || is_table)
-        return FAIL(IAU_ERR_CONFIG, "%s takes images up to %dx%d, not %dx%d", b->what, s->size[0], s->size[1],
-                    m->in.h, m->in.w);
+        return FAIL(IAU_ERR_CONFIG, "%s takes images up to %dx%d, not %dx%d", b->what, s->size[0],
+                    s->size[1], m->in.h, m->in.w);
     m->in.h = s->size[0];
     m->in.w = s->size[1];
     return IAU_OK;
@@ -108,8 +110,8 @@ static int add_conv(struct builder *b, const struct layer_spec *s)
     int rc = IAU_OK;
     TRY(check_name(b, name));
     TRY(check_window(b, s->size[1], s->pad));
-    TRY((s->bias ? layer_conv2d : layer_conv2d_plain)(l, name, in, s->size[0], s->size[1], s->stride, s->pad,
-                                                      &m->n_param));
+    TRY((s->bias ? layer_conv2d : layer_conv2d_plain)(l, name, in, s->size[0], s->size[1],
+                                                      s->stride, s->pad, &m->n_param));
     set_init(l, s->init);
     append(b, b->node);
 out:
@@ -124,8 +126,8 @@ static int add_dense(struct builder *b, const struct layer_spec *s)
     const char *name = name_of(s, "fc", ++b->n_dense, buf);
     int rc = IAU_OK;
     TRY(check_name(b, name));
-    TRY(layer_dense(l, name, shape_at(m, b->node), s->size[0] == SPEC_CLASSES ? m->n_class : s->size[0],
-                    &m->n_param));
+    TRY(layer_dense(l, name, shape_at(m, b->node),
+                    s->size[0] == SPEC_CLASSES ? m->n_class : s->size[0], &m->n_param));
     set_init(l, s->init);
     append(b, b->node);
 out:
@@ -153,7 +155,8 @@ static int add_pool(struct builder *b, const struct layer_spec *s)
     int rc = IAU_OK, k = s->size[0];
     TRY(check_window(b, k, 0));
     if (s->stride < k)
-        TRY(BAD_LAYER(b, "windows of %d overlap at stride %d; pooling needs stride >= window", k, s->stride));
+        TRY(BAD_LAYER(b, "windows of %d overlap at stride %d; pooling needs stride >= window", k,
+                      s->stride));
     if (k == 0)
         layer_global_pool(l, in);
     else
@@ -181,7 +184,8 @@ static int residual_begin(struct builder *b, const struct layer_spec *s)
 {
     (void)s;
     if (b->depth == RESIDUAL_DEPTH_MAX)
-        return BAD_LAYER(b, "more than %d residual connections within each other", RESIDUAL_DEPTH_MAX);
+        return BAD_LAYER(b, "more than %d residual connections within each other",
+                         RESIDUAL_DEPTH_MAX);
     b->open[b->depth++] = (struct residual){b->node, -1, b->line + 1};
     b->may_fuse = 0;
     return IAU_OK;
@@ -224,8 +228,8 @@ static int residual_end(struct builder *b, const struct layer_spec *s)
     int main = r->main < 0 ? b->node : r->main, skip = r->main < 0 ? r->begin : b->node;
     struct shape x = shape_at(m, main), y = shape_at(m, skip);
     if (memcmp(&x, &y, sizeof x) != 0)
-        return BAD_LAYER(b, "the branches from line %d end as %dx%dx%d and %dx%dx%d", r->number, x.c, x.h, x.w, y.c,
-                         y.h, y.w);
+        return BAD_LAYER(b, "the branches from line %d end as %dx%dx%d and %dx%dx%d", r->number,
+                         x.c, x.h, x.w, y.c, y.h, y.w);
     layer_add(&m->layer[m->n_layer], x, skip);
     append(b, main);
     b->may_fuse = 1;
@@ -253,7 +257,8 @@ static int add_layer(struct builder *b, const struct layer_spec *s)
     return by_kind[s->kind](b, s);
 }
 
-/* Chain the layers that use the same node, and keep layers out of place where somebody else needs their input. */
+/* Chain the layers that use the same node, and keep layers out of place where somebody else needs
+ * their input. */
 static void find_users(struct model *m)
 {
     int last[MODEL_MAX_LAYERS + 1] = {0}; /* node made by the node's last user so far */
@@ -285,11 +290,12 @@ static int finish(struct builder *b)
     if (b->text->n == 0)
         return FAIL(IAU_ERR_CONFIG, "%s is empty: a model needs at least a dense layer", b->what);
     if (b->depth)
-        return BAD_LAYER(b, "'residual begin' on line %d has no 'residual end'", b->open[b->depth - 1].number);
+        return BAD_LAYER(b, "'residual begin' on line %d has no 'residual end'",
+                         b->open[b->depth - 1].number);
     struct shape out = shape_at(m, b->node);
     if (out.c != m->n_class || out.h != 1 || out.w != 1)
-        return BAD_LAYER(b, "the last layer gives %dx%dx%d, but there are %d classes", out.c, out.h, out.w,
-                         m->n_class);
+        return BAD_LAYER(b, "the last layer gives %dx%dx%d, but there are %d classes", out.c, out.h,
+                         out.w, m->n_class);
     if (m->n_tensor == 0 && m->n_param == 0)
         return BAD_LAYER(b, "the model has no parameters%s", "");
     find_users(m);
@@ -305,7 +311,8 @@ static int finish(struct builder *b)
     return IAU_OK;
 }
 
-int model_build_list(struct model *m, const char *what, const struct text_list *text, struct shape in, int n_class)
+int model_build_list(struct model *m, const char *what, const struct text_list *text,
+                     struct shape in, int n_class)
 {
     int rc = IAU_OK;
     struct spec_list list = {0};
@@ -322,11 +329,12 @@ out:
 
 int model_build(struct model *m, const struct model_opts *opts, struct shape in, int n_class)
 {
-    static const char *const what[] = {"model lenet5", "model mlp", "model resnet18", "model vgg19", "model.layers"};
+    static const char *const what[] = {"model lenet5", "model mlp", "model resnet18", "model vgg19",
+                                       "model.layers"};
     struct text_list text = {0};
     if (opts->name == MODEL_MLP && opts->hidden.n > MLP_MAX_HIDDEN)
-        return FAIL(IAU_ERR_CONFIG, "model.hidden has %lld layers; at most %d fit", (long long)opts->hidden.n,
-                    MLP_MAX_HIDDEN);
+        return FAIL(IAU_ERR_CONFIG, "model.hidden has %lld layers; at most %d fit",
+                    (long long)opts->hidden.n, MLP_MAX_HIDDEN);
     int rc = zoo_lines(&text, opts);
     if (rc == IAU_OK)
         rc = model_build_list(m, what[opts->name], &text, in, n_class);

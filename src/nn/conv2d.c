@@ -36,16 +36,16 @@ static int64_t scratch_floats(const struct layer *l, int lanes)
     return conv_scratch_floats(&s);
 }
 
-static void forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                    const struct node *out, float *scratch)
+static void forward(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
 {
     struct conv_shape s = conv_of(l, lanes);
     const float *w = p->w + l->tensor[0].offset, *a = in->a;
     conv_forward(&s, 1, &a, &w, bias_of(l, p->w), out->a, scratch);
 }
 
-static void backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                     const struct node *out, float *scratch)
+static void backward(const struct layer *l, int lanes, const struct weights *p,
+                     const struct node *in, const struct node *out, float *scratch)
 {
     struct conv_shape s = conv_of(l, lanes);
     const float *w = p->w + l->tensor[0].offset, *a = in->a, *dz = out->da;
@@ -55,8 +55,8 @@ static void backward(const struct layer *l, int lanes, const struct weights *p, 
 }
 
 /* R{z} = V * a + v_b + W * R{a}; the second product is absent at the input, where R{a} = 0. */
-static void forward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                            const struct node *out, float *scratch)
+static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                            const struct node *in, const struct node *out, float *scratch)
 {
     struct conv_shape s = conv_of(l, lanes);
     const float *w[2] = {p->v + l->tensor[0].offset, p->w + l->tensor[0].offset};
@@ -64,15 +64,17 @@ static void forward_tangent(const struct layer *l, int lanes, const struct weigh
     conv_forward(&s, in->ra ? 2 : 1, a, w, bias_of(l, p->v), out->ra, scratch);
 }
 
-/* The product rule once more: R{dW} from (R{dz}, a) and (dz, R{a}), R{da} from (R{dz}, W) and (dz, V). */
-static void backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                             const struct node *out, float *scratch)
+/* The product rule once more: R{dW} from (R{dz}, a) and (dz, R{a}), R{da} from (R{dz}, W) and (dz,
+ * V). */
+static void backward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                             const struct node *in, const struct node *out, float *scratch)
 {
     struct conv_shape s = conv_of(l, lanes);
     const float *dz[2] = {out->rda, out->da};
     const float *a[2] = {in->a, in->ra};
     const float *w[2] = {p->w + l->tensor[0].offset, p->v + l->tensor[0].offset};
-    conv_weight_grad(&s, in->ra ? 2 : 1, a, dz, p->rdw + l->tensor[0].offset, bias_grad_of(l, p->rdw), scratch);
+    conv_weight_grad(&s, in->ra ? 2 : 1, a, dz, p->rdw + l->tensor[0].offset,
+                     bias_grad_of(l, p->rdw), scratch);
     if (in->rda)
         conv_input_grad(&s, 2, dz, w, in->rda, scratch);
 }
@@ -86,20 +88,22 @@ static const struct layer_ops conv2d_ops = {
     .backward_tangent = backward_tangent,
 };
 
-int layer_conv2d_plain(struct layer *l, const char *name, struct shape in, int c_out, int k, int stride, int pad,
-                       int64_t *offset)
+int layer_conv2d_plain(struct layer *l, const char *name, struct shape in, int c_out, int k,
+                       int stride, int pad, int64_t *offset)
 {
-    struct shape out = {c_out, (in.h + 2 * pad - k) / stride + 1, (in.w + 2 * pad - k) / stride + 1};
+    struct shape out = {c_out, (in.h + 2 * pad - k) / stride + 1,
+                        (in.w + 2 * pad - k) / stride + 1};
     if (in.h + 2 * pad < k || in.w + 2 * pad < k)
-        return FAIL(IAU_ERR_CONFIG, "layer %s: a %dx%d window does not fit its input %dx%dx%d", name, k, k, in.c, in.h,
-                    in.w);
-    *l = (struct layer){.ops = &conv2d_ops, .in = in, .out = out, .k = k, .stride = stride, .pad = pad};
+        return FAIL(IAU_ERR_CONFIG, "layer %s: a %dx%d window does not fit its input %dx%dx%d",
+                    name, k, k, in.c, in.h, in.w);
+    *l = (struct layer){
+        .ops = &conv2d_ops, .in = in, .out = out, .k = k, .stride = stride, .pad = pad};
     layer_add_tensor(l, name, "weight", 4, (int64_t[]){c_out, in.c, k, k}, in.c * k * k, offset);
     return IAU_OK;
 }
 
-int layer_conv2d(struct layer *l, const char *name, struct shape in, int c_out, int k, int stride, int pad,
-                 int64_t *offset)
+int layer_conv2d(struct layer *l, const char *name, struct shape in, int c_out, int k, int stride,
+                 int pad, int64_t *offset)
 {
     int rc = layer_conv2d_plain(l, name, in, c_out, k, stride, pad, offset);
     if (rc == IAU_OK)

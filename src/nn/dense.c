@@ -15,8 +15,8 @@ static int64_t scratch_floats(const struct layer *l, int lanes)
     return 0;
 }
 
-static void forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                    const struct node *out, float *scratch)
+static void forward(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct dense_shape s = dense_of(l, lanes);
@@ -24,8 +24,8 @@ static void forward(const struct layer *l, int lanes, const struct weights *p, c
     dense_forward(&s, 1, &a, &w, p->w + l->tensor[1].offset, out->a);
 }
 
-static void backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                     const struct node *out, float *scratch)
+static void backward(const struct layer *l, int lanes, const struct weights *p,
+                     const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct dense_shape s = dense_of(l, lanes);
@@ -36,8 +36,8 @@ static void backward(const struct layer *l, int lanes, const struct weights *p, 
 }
 
 /* R{z} = V a + v_b + W R{a}; the second product is absent at the input, where R{a} = 0. */
-static void forward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                            const struct node *out, float *scratch)
+static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                            const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct dense_shape s = dense_of(l, lanes);
@@ -47,15 +47,16 @@ static void forward_tangent(const struct layer *l, int lanes, const struct weigh
 }
 
 /* R{dW} = R{dz} a^T + dz R{a}^T;  R{da} = W^T R{dz} + V^T dz. */
-static void backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                             const struct node *out, float *scratch)
+static void backward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                             const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     struct dense_shape s = dense_of(l, lanes);
     const float *dz[2] = {out->rda, out->da};
     const float *a[2] = {in->a, in->ra};
     const float *w[2] = {p->w + l->tensor[0].offset, p->v + l->tensor[0].offset};
-    dense_weight_grad(&s, in->ra ? 2 : 1, a, dz, p->rdw + l->tensor[0].offset, p->rdw + l->tensor[1].offset);
+    dense_weight_grad(&s, in->ra ? 2 : 1, a, dz, p->rdw + l->tensor[0].offset,
+                      p->rdw + l->tensor[1].offset);
     if (in->rda)
         dense_input_grad(&s, 2, dz, w, in->rda);
 }

@@ -5,7 +5,8 @@
 
 #include "core/error.h"
 
-static void place(struct tensor *t, const char *name, const char *part, int ndim, const int64_t *dims, int64_t *offset)
+static void place(struct tensor *t, const char *name, const char *part, int ndim,
+                  const int64_t *dims, int64_t *offset)
 {
     REQUIRE(ndim <= TENSOR_MAX_DIMS);
     snprintf(t->name, sizeof t->name, "%s.%s", name, part);
@@ -19,8 +20,8 @@ static void place(struct tensor *t, const char *name, const char *part, int ndim
     *offset += t->count;
 }
 
-void layer_add_tensor(struct layer *l, const char *name, const char *part, int ndim, const int64_t *dims, int fan_in,
-                      int64_t *offset)
+void layer_add_tensor(struct layer *l, const char *name, const char *part, int ndim,
+                      const int64_t *dims, int fan_in, int64_t *offset)
 {
     REQUIRE(l->n_tensor < LAYER_MAX_TENSORS);
     struct tensor *t = &l->tensor[l->n_tensor++];
@@ -28,8 +29,8 @@ void layer_add_tensor(struct layer *l, const char *name, const char *part, int n
     t->fan_in = fan_in;
 }
 
-void layer_add_buffer(struct layer *l, const char *name, const char *part, int ndim, const int64_t *dims, double value,
-                      int64_t *offset)
+void layer_add_buffer(struct layer *l, const char *name, const char *part, int ndim,
+                      const int64_t *dims, double value, int64_t *offset)
 {
     REQUIRE(l->n_buffer < LAYER_MAX_BUFFERS);
     struct tensor *t = &l->buffer[l->n_buffer++];

@@ -1,4 +1,5 @@
-/* Initial state, and passes over a unit: forward, backward, and the tangents of both, layer by layer. */
+/* Initial state, and passes over a unit: forward, backward, and the tangents of both, layer by
+ * layer. */
 #include "nn/model.h"
 
 #include <math.h>
@@ -24,13 +25,15 @@ static void init_tensor(const struct tensor *t, const struct rng *r, float *v)
         if (t->init == INIT_UNIFORM)
             v[i] = bound * (2 * rng_uniform(r, (uint64_t)i) - 1);
         else
-            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * normal(r, (uint64_t)i) : t->init_value);
+            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * normal(r, (uint64_t)i)
+                                                  : t->init_value);
 }
 
 void model_init_params(const struct model *m, uint64_t seed, float *params)
 {
     for (int t = 0; t < m->n_tensor; t++)
-        init_tensor(m->tensor[t], &(struct rng){seed, RNG_INIT, (uint64_t)t}, params + m->tensor[t]->offset);
+        init_tensor(m->tensor[t], &(struct rng){seed, RNG_INIT, (uint64_t)t},
+                    params + m->tensor[t]->offset);
     for (int t = 0; t < m->n_buffer_tensor; t++)
         init_tensor(m->buffer[t], &(struct rng){seed, RNG_INIT, 0}, params + m->buffer[t]->offset);
 }
@@ -62,7 +65,8 @@ const struct tensor *model_tensor_at(const struct model *m, int64_t i)
 }
 
 /* What layer i sees of a unit. */
-static struct weights for_layer(const struct model *m, const struct weights *p, const struct unit *u, int i)
+static struct weights for_layer(const struct model *m, const struct weights *p,
+                                const struct unit *u, int i)
 {
     struct weights own = *p;
     own.n = u->n;
@@ -71,7 +75,8 @@ static struct weights for_layer(const struct model *m, const struct weights *p, 
     return own;
 }
 
-/* The input node of layer i, whose gradient arrays are the layer's own where the input has earlier users. */
+/* The input node of layer i, whose gradient arrays are the layer's own where the input has earlier
+ * users. */
 static struct node input_of(const struct model *m, const struct unit *u, int i)
 {
     const struct layer *l = &m->layer[i];
@@ -83,8 +88,8 @@ static struct node input_of(const struct model *m, const struct unit *u, int i)
     return in;
 }
 
-/* The first user of a node runs last in a backward pass: it has written the gradient, and adds what the other users
- * found. An add layer's part is its own output's gradient. */
+/* The first user of a node runs last in a backward pass: it has written the gradient, and adds what
+ * the other users found. An add layer's part is its own output's gradient. */
 static void add_other_users(const struct model *m, const struct unit *u, int i, int tangent)
 {
     const struct layer *l = &m->layer[i];
@@ -127,7 +132,8 @@ static void run_forward_tangent(const struct model *m, const struct weights *p, 
     for (int i = 0; i < m->n_layer; i++) {
         struct weights own = for_layer(m, p, u, i);
         struct node in = input_of(m, u, i);
-        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+        m->layer[i].ops->forward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1],
+                                         u->scratch);
     }
 }
 
@@ -138,7 +144,8 @@ void model_backward(const struct model *m, const float *w, struct unit *u, float
     run_backward(m, &p, u);
 }
 
-void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u, float *rdw)
+void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u,
+                           float *rdw)
 {
     struct weights p = {.w = w, .v = v, .rdw = rdw};
     const struct node *top = &u->node[m->n_layer];
@@ -147,12 +154,14 @@ void model_hessian_product(const struct model *m, const float *w, const float *v
     for (int i = m->n_layer; i-- > 0;) {
         struct weights own = for_layer(m, &p, u, i);
         struct node in = input_of(m, u, i);
-        m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+        m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1],
+                                          u->scratch);
         add_other_users(m, u, i, 1);
     }
 }
 
-void model_gauss_newton_product(const struct model *m, const float *w, const float *v, struct unit *u, float *out)
+void model_gauss_newton_product(const struct model *m, const float *w, const float *v,
+                                struct unit *u, float *out)
 {
     struct weights p = {.w = w, .v = v, .dw = out};
     const struct node *top = &u->node[m->n_layer];

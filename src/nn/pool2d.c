@@ -1,4 +1,5 @@
-/* Max- and average pooling layers. Max-pooling has no curvature, so its tangents are its own linear maps. */
+/* Max- and average pooling layers. Max-pooling has no curvature, so its tangents are its own linear
+ * maps. */
 #include <string.h>
 
 #include "core/error.h"
@@ -23,16 +24,16 @@ static int64_t scratch_floats(const struct layer *l, int lanes)
     return 0;
 }
 
-static void forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                    const struct node *out, float *scratch)
+static void forward(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     struct pool_shape s = pool_of(l, lanes);
     maxpool_forward(&s, in->a, out->a);
 }
 
-static void backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                     const struct node *out, float *scratch)
+static void backward(const struct layer *l, int lanes, const struct weights *p,
+                     const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     struct pool_shape s = pool_of(l, lanes);
@@ -40,8 +41,8 @@ static void backward(const struct layer *l, int lanes, const struct weights *p, 
         maxpool_backward(&s, in->a, out->a, out->da, in->da);
 }
 
-static void forward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                            const struct node *out, float *scratch)
+static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                            const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     struct pool_shape s = pool_of(l, lanes);
@@ -51,8 +52,8 @@ static void forward_tangent(const struct layer *l, int lanes, const struct weigh
         memset(out->ra, 0, (size_t)(shape_count(l->out) * lanes) * sizeof *out->ra);
 }
 
-static void backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                             const struct node *out, float *scratch)
+static void backward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                             const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     struct pool_shape s = pool_of(l, lanes);
@@ -90,23 +91,23 @@ static void spread_map(const struct layer *l, int lanes, const float *dout, floa
         globalpool_backward(&s, dout, din);
 }
 
-static void mean_forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                         const struct node *out, float *scratch)
+static void mean_forward(const struct layer *l, int lanes, const struct weights *p,
+                         const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     mean_map(l, lanes, in->a, out->a);
 }
 
-static void mean_backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                          const struct node *out, float *scratch)
+static void mean_backward(const struct layer *l, int lanes, const struct weights *p,
+                          const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     if (in->da)
         spread_map(l, lanes, out->da, in->da);
 }
 
-static void mean_forward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                                 const struct node *out, float *scratch)
+static void mean_forward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                                 const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     if (in->ra)
@@ -115,8 +116,8 @@ static void mean_forward_tangent(const struct layer *l, int lanes, const struct 
         memset(out->ra, 0, (size_t)(shape_count(l->out) * lanes) * sizeof *out->ra);
 }
 
-static void mean_backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                                  const struct node *out, float *scratch)
+static void mean_backward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                                  const struct node *in, const struct node *out, float *scratch)
 {
     (void)p, (void)scratch;
     if (in->rda)
@@ -135,8 +136,8 @@ static const struct layer_ops avgpool_ops = {
 int layer_maxpool(struct layer *l, struct shape in, int k, int stride)
 {
     if (in.h < k || in.w < k)
-        return FAIL(IAU_ERR_CONFIG, "max-pooling: a %dx%d window does not fit its input %dx%dx%d", k, k, in.c, in.h,
-                    in.w);
+        return FAIL(IAU_ERR_CONFIG, "max-pooling: a %dx%d window does not fit its input %dx%dx%d",
+                    k, k, in.c, in.h, in.w);
     struct shape out = {in.c, (in.h - k) / stride + 1, (in.w - k) / stride + 1};
     *l = (struct layer){.ops = &pool2d_ops, .in = in, .out = out, .k = k, .stride = stride};
     return IAU_OK;
@@ -145,7 +146,8 @@ int layer_maxpool(struct layer *l, struct shape in, int k, int stride)
 int layer_avgpool(struct layer *l, struct shape in, int k, int stride)
 {
     if (in.h < k || in.w < k)
-        return FAIL(IAU_ERR_CONFIG, "average pooling: a %dx%d window does not fit its input %dx%dx%d", k, k, in.c,
+        return FAIL(IAU_ERR_CONFIG,
+                    "average pooling: a %dx%d window does not fit its input %dx%dx%d", k, k, in.c,
                     in.h, in.w);
     struct shape out = {in.c, (in.h - k) / stride + 1, (in.w - k) / stride + 1};
     *l = (struct layer){.ops = &avgpool_ops, .in = in, .out = out, .k = k, .stride = stride};

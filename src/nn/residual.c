@@ -1,5 +1,6 @@
-/* The end of a residual connection: the main branch plus the skipping one, with ReLU where asked for. In place on the
- * main branch; a gradient is the same for both branches, so the skipping one mostly shares the array. */
+/* The end of a residual connection: the main branch plus the skipping one, with ReLU where asked
+ * for. In place on the main branch; a gradient is the same for both branches, so the skipping one
+ * mostly shares the array. */
 #include <string.h>
 
 #include "kernel/act.h"
@@ -16,8 +17,8 @@ static int64_t count(const struct layer *l, int lanes)
     return shape_count(l->in) * lanes;
 }
 
-static void forward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                    const struct node *out, float *scratch)
+static void forward(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     if (l->relu)
@@ -26,9 +27,10 @@ static void forward(const struct layer *l, int lanes, const struct weights *p, c
         vector_add(count(l, lanes), in->a, p->skip->a, out->a);
 }
 
-/* Mask dy where ReLU was off, in place, then hand it to both branches where they have arrays of their own. An input
- * of the connection with more users gets it from model_backward. */
-static void hand_back(const struct layer *l, int lanes, const float *y, float *dy, float *main, float *skip)
+/* Mask dy where ReLU was off, in place, then hand it to both branches where they have arrays of
+ * their own. An input of the connection with more users gets it from model_backward. */
+static void hand_back(const struct layer *l, int lanes, const float *y, float *dy, float *main,
+                      float *skip)
 {
     size_t bytes = (size_t)count(l, lanes) * sizeof *dy;
     if (l->relu)
@@ -39,15 +41,15 @@ static void hand_back(const struct layer *l, int lanes, const float *y, float *d
         memcpy(skip, dy, bytes);
 }
 
-static void backward(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                     const struct node *out, float *scratch)
+static void backward(const struct layer *l, int lanes, const struct weights *p,
+                     const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     hand_back(l, lanes, out->a, out->da, in->da, l->is_later_user ? NULL : p->skip->da);
 }
 
-static void forward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                            const struct node *out, float *scratch)
+static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                            const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     int64_t n = count(l, lanes);
@@ -59,8 +61,8 @@ static void forward_tangent(const struct layer *l, int lanes, const struct weigh
         relu_mask(n, out->a, out->ra, out->ra);
 }
 
-static void backward_tangent(const struct layer *l, int lanes, const struct weights *p, const struct node *in,
-                             const struct node *out, float *scratch)
+static void backward_tangent(const struct layer *l, int lanes, const struct weights *p,
+                             const struct node *in, const struct node *out, float *scratch)
 {
     (void)scratch;
     hand_back(l, lanes, out->a, out->rda, in->rda, l->is_later_user ? NULL : p->skip->rda);

@@ -19,7 +19,8 @@ static const struct kind {
     const char *usage;
 } kinds[] = {
     {"input", SPEC_INPUT, 1, 2, "", "input H [W]"},
-    {"conv", SPEC_CONV, 2, 2, "stride pad bias init name", "conv OUT K [stride=1] [pad=0] [bias=on|off]"},
+    {"conv", SPEC_CONV, 2, 2, "stride pad bias init name",
+     "conv OUT K [stride=1] [pad=0] [bias=on|off]"},
     {"batchnorm", SPEC_BATCHNORM, 0, 0, "name", "batchnorm [name=NAME]"},
     {"relu", SPEC_RELU, 0, 0, "", "relu"},
     {"tanh", SPEC_TANH, 0, 0, "", "tanh"},
@@ -28,7 +29,8 @@ static const struct kind {
     {"dense", SPEC_DENSE, 1, 1, "init name", "dense OUT|classes"},
 };
 
-static const char all_kinds[] = "input, conv, batchnorm, relu, tanh, maxpool, avgpool, dense, residual";
+static const char all_kinds[] =
+    "input, conv, batchnorm, relu, tanh, maxpool, avgpool, dense, residual";
 
 /* A line in pieces; `what` and `number` say where, for messages. */
 struct line {
@@ -78,7 +80,8 @@ static int is_option(const char *options, const char *key, size_t length)
     return 0;
 }
 
-static int read_choice(const struct line *l, const char *value, const char *const *choice, int n, int *out)
+static int read_choice(const struct line *l, const char *value, const char *const *choice, int n,
+                       int *out)
 {
     for (int i = 0; i < n; i++)
         if (strcmp(value, choice[i]) == 0) {
@@ -91,17 +94,22 @@ static int read_choice(const struct line *l, const char *value, const char *cons
 
 static int read_name(const struct line *l, const char *value, struct layer_spec *s)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     size_t length = strlen(value);
-    if (length == 0 || length >= sizeof s->name || strspn(value, letters) != length || *value == '.')
-        return BAD_LINE(l, "name '%s': use up to %zu letters, digits, _, - and .", value, sizeof s->name - 1);
+    if (length == 0 || length >= sizeof s->name || strspn(value, letters) != length ||
+        *value == '.')
+        return BAD_LINE(l, "name '%s': use up to %zu letters, digits, _, - and .", value,
+                        sizeof s->name - 1);
     strcpy(s->name, value);
     return IAU_OK;
 }
 
-static int read_option(const struct line *l, const struct kind *k, const char *word, struct layer_spec *s)
+static int read_option(const struct line *l, const struct kind *k, const char *word,
+                       struct layer_spec *s)
 {
-    static const char *const switches[] = {"off", "on"}, *const inits[] = {"default", "kaiming", "normal"};
+    static const char *const switches[] = {"off", "on"}, *const inits[] = {"default", "kaiming",
+                                                                           "normal"};
     const char *value = strchr(word, '=') + 1;
     size_t length = (size_t)(value - 1 - word);
     int rc = IAU_OK, init = 0;

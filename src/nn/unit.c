@@ -26,8 +26,8 @@ static float *carve(struct carver *c, int64_t n)
     return piece;
 }
 
-/* An array of a backward pass, which runs from the last layer to the first: written first by layer `from`, read last
- * by layer `to` <= from. */
+/* An array of a backward pass, which runs from the last layer to the first: written first by layer
+ * `from`, read last by layer `to` <= from. */
 struct turn {
     int64_t size, offset;
     int from, to;
@@ -41,7 +41,8 @@ struct turns {
 
 static int collides(const struct turn *a, const struct turn *b, int64_t offset)
 {
-    return a->from >= b->to && b->from >= a->to && offset < b->offset + b->size && b->offset < offset + a->size;
+    return a->from >= b->to && b->from >= a->to && offset < b->offset + b->size &&
+           b->offset < offset + a->size;
 }
 
 /* The lowest free place for one more array. */
@@ -63,8 +64,8 @@ static int is_in_place(const struct layer *l)
     return l->ops->in_place && !l->apart;
 }
 
-/* Whose gradient array each node uses: that of the layer's output where the layer works in place, or where it is an
- * add, which hands the same gradient to both of its branches. */
+/* Whose gradient array each node uses: that of the layer's output where the layer works in place,
+ * or where it is an add, which hands the same gradient to both of its branches. */
 static void find_owners(const struct model *m, int *owner)
 {
     for (int i = 0; i <= m->n_layer; i++)
@@ -96,16 +97,18 @@ static void find_turns(const struct model *m, const int *owner, struct turn *whe
             skip->from = i > skip->from ? i : skip->from;
         }
         for (int o = l->is_later_user ? 0 : l->next_user; o; o = m->layer[o - 1].next_user) {
-            struct turn *other = &when[owner[o]]; /* of an add: its output's gradient is read at the first user */
+            struct turn *other =
+                &when[owner[o]]; /* of an add: its output's gradient is read at the first user */
             if (m->layer[o - 1].ops->joins)
                 other->to = i < other->to ? i : other->to;
         }
     }
 }
 
-/* Gradients that only their own backward pass needs, taking turns: da where there are no tangents, rda, and the parts
- * of later users. */
-static void place_turns(struct unit *u, const struct model *m, int lanes, enum unit_passes passes, struct carver *c)
+/* Gradients that only their own backward pass needs, taking turns: da where there are no tangents,
+ * rda, and the parts of later users. */
+static void place_turns(struct unit *u, const struct model *m, int lanes, enum unit_passes passes,
+                        struct carver *c)
 {
     struct turns turns;
     int owner[NODES_MAX], first[NODES_MAX] = {0};
@@ -123,9 +126,12 @@ static void place_turns(struct unit *u, const struct model *m, int lanes, enum u
     }
     for (int i = m->n_layer; i > 0; i--) {
         const struct layer *l = &m->layer[i - 1];
-        at[i] = owner[i] == i ? turns_add(&turns, shape_count(l->out) * lanes, when[i].from, when[i].to) : at[owner[i]];
+        at[i] = owner[i] == i
+                    ? turns_add(&turns, shape_count(l->out) * lanes, when[i].from, when[i].to)
+                    : at[owner[i]];
         int has_part = l->is_later_user && !l->ops->joins && layer_source(l, i - 1) > 0;
-        part[i] = has_part ? turns_add(&turns, shape_count(l->in) * lanes, i - 1, first[i - 1]) : -1;
+        part[i] =
+            has_part ? turns_add(&turns, shape_count(l->in) * lanes, i - 1, first[i - 1]) : -1;
     }
     float *place = carve(c, turns.length);
     for (int i = 1; i <= m->n_layer && place; i++) {
@@ -138,7 +144,8 @@ static void place_turns(struct unit *u, const struct model *m, int lanes, enum u
     }
 }
 
-static int64_t unit_carve(struct unit *u, const struct model *m, int lanes, enum unit_passes passes, float *block)
+static int64_t unit_carve(struct unit *u, const struct model *m, int lanes, enum unit_passes passes,
+                          float *block)
 {
     struct carver c = {block, 0};
     int64_t scratch = 0;
@@ -157,7 +164,8 @@ static int64_t unit_carve(struct unit *u, const struct model *m, int lanes, enum
             out->kept = carve(&c, l->ops->kept_floats(l));
     }
     for (int i = m->n_layer; passes == UNIT_TANGENT && i > 0; i--)
-        u->node[i].da = owner[i] == i ? carve(&c, shape_count(m->layer[i - 1].out) * lanes) : u->node[owner[i]].da;
+        u->node[i].da = owner[i] == i ? carve(&c, shape_count(m->layer[i - 1].out) * lanes)
+                                      : u->node[owner[i]].da;
     if (passes >= UNIT_GRADIENT)
         place_turns(u, m, lanes, passes, &c);
     u->p = carve(&c, (int64_t)m->n_class * lanes);

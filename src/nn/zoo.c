@@ -33,12 +33,14 @@ static void add(struct lines *l, const char *fmt, ...)
     l->text.v[l->text.n++] = line;
 }
 
-/* LeNet-5 in the form of the paper's reference code (Lolo1222/IAU). Pooling stands before ReLU: the two commute
- * (both are monotone, and so do their derivatives), and ReLU then has a quarter of the values to look at. */
+/* LeNet-5 in the form of the paper's reference code (Lolo1222/IAU). Pooling stands before ReLU: the
+ * two commute (both are monotone, and so do their derivatives), and ReLU then has a quarter of the
+ * values to look at. */
 static void add_lenet5(struct lines *l)
 {
-    static const char *const line[] = {"input 32",  "conv 6 5",  "maxpool 2", "relu", "conv 16 5", "maxpool 2",
-                                       "relu",      "dense 120", "relu",      "dense 84", "relu",  "dense classes"};
+    static const char *const line[] = {"input 32",  "conv 6 5",  "maxpool 2", "relu",
+                                       "conv 16 5", "maxpool 2", "relu",      "dense 120",
+                                       "relu",      "dense 84",  "relu",      "dense classes"};
     for (size_t i = 0; i < sizeof line / sizeof *line; i++)
         add(l, "%s", line[i]);
 }
@@ -63,7 +65,8 @@ static void add_block(struct lines *l, const char *name, int width, int stride, 
     add(l, "batchnorm name=%s.bn2", name);
     if (changes_shape) {
         add(l, "residual skip");
-        add(l, "conv %d 1 stride=%d bias=off init=kaiming name=%s.downsample.0", width, stride, name);
+        add(l, "conv %d 1 stride=%d bias=off init=kaiming name=%s.downsample.0", width, stride,
+            name);
         add(l, "batchnorm name=%s.downsample.1", name);
     }
     add(l, "residual end");
@@ -87,8 +90,8 @@ static void add_resnet18(struct lines *l, int width)
     add(l, "dense classes name=fc");
 }
 
-/* VGG-19 with batch norm (Simonyan and Zisserman 2014) in its form for small images: one dense layer; the numbers are
- * those of torchvision's `features`. */
+/* VGG-19 with batch norm (Simonyan and Zisserman 2014) in its form for small images: one dense
+ * layer; the numbers are those of torchvision's `features`. */
 static void add_vgg19(struct lines *l, int width)
 {
     static const int convs[5] = {2, 2, 4, 4, 4};
@@ -96,7 +99,8 @@ static void add_vgg19(struct lines *l, int width)
     add(l, "input 32");
     for (int stage = 0; stage < 5; stage++) {
         for (int i = 0; i < convs[stage]; i++, number += 3) {
-            add(l, "conv %d 3 pad=1 init=kaiming name=features.%d", width << (stage < 3 ? stage : 3), number);
+            add(l, "conv %d 3 pad=1 init=kaiming name=features.%d",
+                width << (stage < 3 ? stage : 3), number);
             add(l, "batchnorm name=features.%d", number + 1);
             add(l, "relu");
         }

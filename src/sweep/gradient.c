@@ -35,7 +35,8 @@ static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
     model_backward(m, p->w, u, wk->vector);
     if (u->norm == NORM_FROZEN)
         clear_statistics(p, wk->vector);
-    double value[N_VALUE] = {[VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
+    double value[N_VALUE] = {
+        [VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
     sums_add(p->sums, wk->thread, p->segment, wk->vector, value);
 }
 
@@ -45,8 +46,8 @@ static void unit_forward_loss(struct worker *wk, void *ctx, int64_t i)
     const struct model *m = p->e->model;
     sweep_gather(p->e, p->work, i, &wk->unit);
     model_forward(m, p->w, &wk->unit);
-    double value[N_VALUE] = {[VALUE_LOSS] = unit_loss(&wk->unit),
-                             [VALUE_CORRECT] = (double)unit_correct(m, &wk->unit)};
+    double value[N_VALUE] = {
+        [VALUE_LOSS] = unit_loss(&wk->unit), [VALUE_CORRECT] = (double)unit_correct(m, &wk->unit)};
     sums_add(p->sums, wk->thread, p->segment, NULL, value);
 }
 
@@ -59,21 +60,24 @@ static void unit_product(struct worker *wk, void *ctx, int64_t i)
     sums_add(p->sums, wk->thread, p->segment, wk->vector, no_value);
 }
 
-void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment)
+void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s,
+                        int segment)
 {
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
     sweep_run(e, work->n_unit, unit_gradient, &p);
     e->cost.gradients += s->segment[segment].n_samples;
 }
 
-void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s, int segment)
+void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s,
+                    int segment)
 {
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
     sweep_run(e, work->n_unit, unit_forward_loss, &p);
     e->cost.forwards += s->segment[segment].n_samples;
 }
 
-void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s, int keep)
+void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work,
+                             struct sums *s, int keep)
 {
     REQUIRE(!keep || work->n_unit <= e->n_kept);
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep, .norm = e->step_norm};
@@ -81,15 +85,16 @@ void sweep_add_step_gradient(struct engine *e, const float *w, const struct work
     e->cost.gradients += s->segment[0].n_samples;
 }
 
-void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit, struct sums *s)
+void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit,
+                            struct sums *s)
 {
     struct pass p = {.e = e, .w = w, .v = v, .sums = s};
     sweep_run(e, n_unit, unit_product, &p);
     e->cost.hvps += s->segment[0].n_samples;
 }
 
-int sweep_loss(struct engine *e, const float *w, const struct share *share, const char *what, double *loss,
-               double *accuracy)
+int sweep_loss(struct engine *e, const float *w, const struct share *share, const char *what,
+               double *loss, double *accuracy)
 {
     int rc = IAU_OK;
     struct sums s;

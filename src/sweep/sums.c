@@ -14,7 +14,8 @@ int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_valu
     REQUIRE(n_segment <= SUMS_MAX_SEGMENTS && n_value <= SUMS_MAX_VALUES);
     *s = (struct sums){.n_segment = n_segment, .n_thread = n_thread};
     for (int i = 0; i < n_segment; i++) {
-        s->segment[i] = (struct segment){.begin = s->length, .n_vector = n_vector[i], .n_value = n_value};
+        s->segment[i] =
+            (struct segment){.begin = s->length, .n_vector = n_vector[i], .n_value = n_value};
         s->length += (n_vector[i] + n_value + 7) / 8 * 8;
     }
     s->length += 8;
@@ -47,7 +48,8 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
     for (int t = 0; t < s->n_thread; t++) {
         for (int i = 0; i < s->n_segment; i++) {
             const struct segment *g = &s->segment[i];
-            memset(s->acc + t * s->length + g->begin + g->n_vector, 0, (size_t)g->n_value * sizeof *s->acc);
+            memset(s->acc + t * s->length + g->begin + g->n_vector, 0,
+                   (size_t)g->n_value * sizeof *s->acc);
         }
         s->first_bad[t] = INT64_MAX;
         *sums_bad(s, t) = *sums_stop(s, t) = 0;
@@ -80,7 +82,8 @@ void sums_add(struct sums *s, int thread, int segment, const float *vector, cons
     int64_t *acc = s->acc + thread * s->length + g->begin, bad = 0;
     if (g->n_vector) {
         uint8_t *touched = &s->touched[thread * s->n_segment + segment];
-        bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale, EXACT_BITS_VALUE);
+        bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale,
+                                                 EXACT_BITS_VALUE);
         *touched = 1;
         if (bad) {
             int64_t at = find_bad(vector, g->n_vector);
@@ -88,7 +91,8 @@ void sums_add(struct sums *s, int thread, int segment, const float *vector, cons
         }
     }
     for (int i = 0; i < g->n_value; i++) {
-        int64_t bad_value = exact_add_one(acc + g->n_vector + i, value[i], g->scale, EXACT_BITS_VALUE);
+        int64_t bad_value =
+            exact_add_one(acc + g->n_vector + i, value[i], g->scale, EXACT_BITS_VALUE);
         if (bad_value && g->n_vector < s->first_bad[thread])
             s->first_bad[thread] = g->n_vector;
         bad += bad_value;
@@ -105,7 +109,8 @@ void sums_mean(const struct sums *s, int segment, float *out)
 void sums_add_mean(const struct sums *s, int segment, double weight, float *out)
 {
     const struct segment *g = &s->segment[segment];
-    exact_add_to_float(out, s->acc + g->begin, g->n_vector, g->scale, weight / (double)g->n_samples);
+    exact_add_to_float(out, s->acc + g->begin, g->n_vector, g->scale,
+                       weight / (double)g->n_samples);
 }
 
 void sums_total(const struct sums *s, int segment, double *out)

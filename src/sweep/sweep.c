@@ -17,8 +17,10 @@ int engine_threads(void)
     return omp_get_max_threads();
 }
 
-/* value = ((raw / 255) - mean) / std for bytes, (raw - mean) / std for tables, as one product and one sum. */
-static int set_normalisation(struct engine *e, const struct real_list *mean, const struct real_list *std)
+/* value = ((raw / 255) - mean) / std for bytes, (raw - mean) / std for tables, as one product and
+ * one sum. */
+static int set_normalisation(struct engine *e, const struct real_list *mean,
+                             const struct real_list *std)
 {
     const struct dataset *d = e->dataset;
     e->scale = mem_alloc(d->c, sizeof *e->scale);
@@ -27,12 +29,14 @@ static int set_normalisation(struct engine *e, const struct real_list *mean, con
         return FAIL(IAU_ERR_MEM, "no memory for normalisation of %d channels", d->c);
     int n_mean = mean ? (int)mean->n : 0, n_std = std ? (int)std->n : 0, given = n_mean || n_std;
     if (given && (n_mean != d->c || n_std != d->c))
-        return FAIL(IAU_ERR_CONFIG, "data.normalize needs %d value%s each for mean and std, one a channel of %s", d->c,
-                    d->c == 1 ? "" : "s", d->path);
+        return FAIL(IAU_ERR_CONFIG,
+                    "data.normalize needs %d value%s each for mean and std, one a channel of %s",
+                    d->c, d->c == 1 ? "" : "s", d->path);
     for (int c = 0; c < n_std; c++)
         if (!isfinite(mean->v[c]) || !isfinite(std->v[c]) || std->v[c] <= 0)
-            return FAIL(IAU_ERR_CONFIG, "data.normalize.std of channel %d is %g, its mean %g: no sensible numbers", c,
-                        std->v[c], mean->v[c]);
+            return FAIL(IAU_ERR_CONFIG,
+                        "data.normalize.std of channel %d is %g, its mean %g: no sensible numbers",
+                        c, std->v[c], mean->v[c]);
     for (int c = 0; c < d->c; c++) {
         double m = given ? mean->v[c] : d->is_table ? 0 : d->mean[c];
         double s = given ? std->v[c] : d->is_table ? 1 : d->std[c];
@@ -44,12 +48,14 @@ static int set_normalisation(struct engine *e, const struct real_list *mean, con
     return IAU_OK;
 }
 
-int engine_init(struct engine *e, const struct model *model, const struct dataset *dataset, int unit,
-                const struct real_list *mean, const struct real_list *std, const struct comm *comm)
+int engine_init(struct engine *e, const struct model *model, const struct dataset *dataset,
+                int unit, const struct real_list *mean, const struct real_list *std,
+                const struct comm *comm)
 {
     int rc = IAU_OK;
     int lanes = (unit + LANE_BLOCK - 1) / LANE_BLOCK * LANE_BLOCK;
-    *e = (struct engine){.model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
+    *e = (struct engine){
+        .model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
     e->phase = PHASE_COMPUTE;
     e->step_norm = NORM_GROUP;
     TRY(set_normalisation(e, mean, std));
@@ -71,7 +77,8 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
         TRY(unit_init(&wk->unit, model, lanes, UNIT_GRADIENT));
         wk->vector = mem_alloc(model_state_floats(model), sizeof *wk->vector);
         if (!wk->vector)
-            TRY(FAIL(IAU_ERR_MEM, "no memory for a gradient of %lld parameters", (long long)model->n_param));
+            TRY(FAIL(IAU_ERR_MEM, "no memory for a gradient of %lld parameters",
+                     (long long)model->n_param));
     }
 out:
     if (rc != IAU_OK)
@@ -155,7 +162,8 @@ int share_load(struct share *s, const struct engine *e, const struct index_set *
     begin = begin < set->n ? begin : set->n;
     end = end < set->n ? end : set->n;
     *s = (struct share){.n_global = set->n, .first = begin};
-    return comm_agree(e->comm, rows_load(&s->rows, e->dataset, set->part, set->row + begin, end - begin));
+    return comm_agree(e->comm,
+                      rows_load(&s->rows, e->dataset, set->part, set->row + begin, end - begin));
 }
 
 void share_free(struct share *s)
@@ -166,7 +174,8 @@ void share_free(struct share *s)
 
 struct work share_work(const struct engine *e, const struct share *s)
 {
-    return (struct work){.rows = &s->rows, .n_unit = (s->rows.n + e->unit - 1) / e->unit, .n = s->rows.n};
+    return (struct work){
+        .rows = &s->rows, .n_unit = (s->rows.n + e->unit - 1) / e->unit, .n = s->rows.n};
 }
 
 /* Place in the rows of sample k of unit i. */
@@ -176,14 +185,15 @@ static int64_t place_of(const struct engine *e, const struct work *work, int64_t
 }
 
 /* Augmented copies take the place of a unit's samples. */
-static void augment_samples(const struct engine *e, const struct work *work, int64_t i, const struct unit *u,
-                            const uint8_t **sample)
+static void augment_samples(const struct engine *e, const struct work *work, int64_t i,
+                            const struct unit *u, const uint8_t **sample)
 {
     const struct dataset *d = e->dataset;
     uint8_t *copy = e->worker[omp_get_thread_num()].copy;
     REQUIRE(copy);
     for (int k = 0; k < u->n; k++) {
-        struct augment_move move = augment_draw(work->augment, work->augment->id[place_of(e, work, i, k)]);
+        struct augment_move move =
+            augment_draw(work->augment, work->augment->id[place_of(e, work, i, k)]);
         augment_copy(&move, d->c, d->h, d->w, d->is_u8, sample[k], copy);
         sample[k] = copy;
         copy += sample_bytes(d);
@@ -200,7 +210,9 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
     u->norm = NORM_FROZEN;
     u->n = work->piece ? work->piece[i].n : (int)(left < e->unit ? left : e->unit);
     for (int k = 0; k < u->lanes; k++) {
-        int j = k < u->n ? k : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
+        int j = k < u->n
+                    ? k
+                    : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
         int64_t row = place_of(e, work, i, j);
         sample[k] = (const uint8_t *)r->x + (size_t)row * r->sample_bytes;
         u->label[k] = r->label[row];
@@ -214,7 +226,8 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
         gather_f32(&e->gather, (const float *const *)sample, u->node[0].a);
 }
 
-void sweep_run(struct engine *e, int64_t n_unit, void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx)
+void sweep_run(struct engine *e, int64_t n_unit,
+               void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx)
 {
     double start = timer_now_s();
 #pragma omp parallel for schedule(dynamic) num_threads(e->n_thread) if (e->n_thread > 1)
@@ -232,7 +245,8 @@ static void merge_threads(struct sums *s)
     {
         struct range r = shard_range(s->length / 8, omp_get_thread_num(), omp_get_num_threads());
         for (int t = 1; t < s->n_thread; t++)
-            exact_merge(s->acc + r.begin * 8, s->acc + t * s->length + r.begin * 8, (r.end - r.begin) * 8);
+            exact_merge(s->acc + r.begin * 8, s->acc + t * s->length + r.begin * 8,
+                        (r.end - r.begin) * 8);
     }
 }
 
@@ -242,9 +256,12 @@ static int report_bad(const struct engine *e, struct sums *s, const char *what)
     for (int t = 0; t < s->n_thread; t++)
         first = s->first_bad[t] < first ? s->first_bad[t] : first;
     comm_min_i64(e->comm, &first, 1);
-    const char *tensor = first < s->segment[0].n_vector && s->segment[0].n_vector ? model_tensor_at(e->model, first)->name
-                                                                             : "the loss";
-    return FAIL(IAU_ERR_NUMERIC, "%s: %s is not finite or too large; a smaller learning rate may help", what, tensor);
+    const char *tensor = first < s->segment[0].n_vector && s->segment[0].n_vector
+                             ? model_tensor_at(e->model, first)->name
+                             : "the loss";
+    return FAIL(IAU_ERR_NUMERIC,
+                "%s: %s is not finite or too large; a smaller learning rate may help", what,
+                tensor);
 }
 
 int sweep_reduce(struct engine *e, struct sums *s, const char *what)

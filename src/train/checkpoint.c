@@ -8,8 +8,8 @@
 
 enum { PATH_CHARS = 128 };
 
-static int add_vector(struct record *r, const struct model *m, const char *prefix, enum record_type type,
-                      const void *data, size_t size)
+static int add_vector(struct record *r, const struct model *m, const char *prefix,
+                      enum record_type type, const void *data, size_t size)
 {
     char path[PATH_CHARS];
     for (int t = 0; t < m->n_tensor; t++) {
@@ -23,8 +23,8 @@ static int add_vector(struct record *r, const struct model *m, const char *prefi
     return IAU_OK;
 }
 
-static int get_vector(const struct record *r, const char *file, const struct model *m, const char *prefix,
-                      enum record_type type, void *data, size_t size)
+static int get_vector(const struct record *r, const char *file, const struct model *m,
+                      const char *prefix, enum record_type type, void *data, size_t size)
 {
     char path[PATH_CHARS];
     for (int t = 0; t < m->n_tensor; t++) {
@@ -35,34 +35,39 @@ static int get_vector(const struct record *r, const char *file, const struct mod
             return FAIL(IAU_ERR_DATA, "%s has no %s: it holds another model", file, path);
         if (a->type != type || a->ndim != tensor->ndim ||
             memcmp(a->dims, tensor->dims, (size_t)a->ndim * sizeof *a->dims) != 0)
-            return FAIL(IAU_ERR_DATA, "%s: %s has another shape or type than the model's", file, path);
+            return FAIL(IAU_ERR_DATA, "%s: %s has another shape or type than the model's", file,
+                        path);
         memcpy((char *)data + (size_t)tensor->offset * size, a->data, (size_t)tensor->count * size);
     }
     return IAU_OK;
 }
 
-int checkpoint_add_floats(struct record *r, const struct model *m, const char *prefix, const float *w)
+int checkpoint_add_floats(struct record *r, const struct model *m, const char *prefix,
+                          const float *w)
 {
     return add_vector(r, m, prefix, RECORD_F32, w, sizeof *w);
 }
 
-int checkpoint_add_doubles(struct record *r, const struct model *m, const char *prefix, const double *w)
+int checkpoint_add_doubles(struct record *r, const struct model *m, const char *prefix,
+                           const double *w)
 {
     return add_vector(r, m, prefix, RECORD_F64, w, sizeof *w);
 }
 
-int checkpoint_get_floats(const struct record *r, const char *path, const struct model *m, const char *prefix, float *w)
+int checkpoint_get_floats(const struct record *r, const char *path, const struct model *m,
+                          const char *prefix, float *w)
 {
     return get_vector(r, path, m, prefix, RECORD_F32, w, sizeof *w);
 }
 
-int checkpoint_get_doubles(const struct record *r, const char *path, const struct model *m, const char *prefix,
-                           double *w)
+int checkpoint_get_doubles(const struct record *r, const char *path, const struct model *m,
+                           const char *prefix, double *w)
 {
     return get_vector(r, path, m, prefix, RECORD_F64, w, sizeof *w);
 }
 
-int checkpoint_add_buffers(struct record *r, const struct model *m, const char *prefix, const float *w)
+int checkpoint_add_buffers(struct record *r, const struct model *m, const char *prefix,
+                           const float *w)
 {
     char path[PATH_CHARS];
     for (int t = 0; t < m->n_buffer_tensor; t++) {
@@ -77,8 +82,8 @@ int checkpoint_add_buffers(struct record *r, const struct model *m, const char *
     return IAU_OK;
 }
 
-int checkpoint_get_buffers(const struct record *r, const char *file, const struct model *m, const char *prefix,
-                           float *w)
+int checkpoint_get_buffers(const struct record *r, const char *file, const struct model *m,
+                           const char *prefix, float *w)
 {
     char path[PATH_CHARS];
     for (int t = 0; t < m->n_buffer_tensor; t++) {
@@ -87,8 +92,10 @@ int checkpoint_get_buffers(const struct record *r, const char *file, const struc
         const struct record_array *a = record_find(r, path);
         if (!a)
             return FAIL(IAU_ERR_DATA, "%s has no %s: it holds another model", file, path);
-        if (a->type != (b->ndim ? RECORD_F32 : RECORD_I64) || a->ndim != b->ndim || record_count(a) != b->count)
-            return FAIL(IAU_ERR_DATA, "%s: %s has another shape or type than the model's", file, path);
+        if (a->type != (b->ndim ? RECORD_F32 : RECORD_I64) || a->ndim != b->ndim ||
+            record_count(a) != b->count)
+            return FAIL(IAU_ERR_DATA, "%s: %s has another shape or type than the model's", file,
+                        path);
         for (int64_t i = 0; i < b->count; i++)
             w[b->offset + i] = (float)record_value(a, i);
     }
@@ -97,7 +104,8 @@ int checkpoint_get_buffers(const struct record *r, const char *file, const struc
 
 /* A cost as a list of named numbers, so that writing and reading share one order. */
 enum { COST_COUNTERS = 4 };
-static const char *const counter_name[COST_COUNTERS] = {"forwards", "gradients", "hvps", "payload_bytes"};
+static const char *const counter_name[COST_COUNTERS] = {"forwards", "gradients", "hvps",
+                                                        "payload_bytes"};
 
 static void counters_of(struct cost *c, int64_t *counter[COST_COUNTERS])
 {
@@ -126,7 +134,8 @@ out:
     return rc;
 }
 
-int checkpoint_get_cost(const struct record *r, const char *file, const char *prefix, struct cost *c)
+int checkpoint_get_cost(const struct record *r, const char *file, const char *prefix,
+                        struct cost *c)
 {
     int64_t *counter[COST_COUNTERS];
     char path[PATH_CHARS];

@@ -54,7 +54,8 @@ out:
     return rc;
 }
 
-int history_from_record(struct history *h, const struct record *r, const char *file, const char *prefix)
+int history_from_record(struct history *h, const struct record *r, const char *file,
+                        const char *prefix)
 {
     char path[128];
     const struct record_array *column[HISTORY_MAX_COLUMNS] = {NULL};

@@ -31,8 +31,10 @@ static void adam_step(struct optimizer *o, double lr, float *restrict w, const f
 {
     const struct optimizer_opts *p = &o->opts;
     double c1 = 1 - pow(p->beta1, (double)o->t), c2 = 1 - pow(p->beta2, (double)o->t);
-    float b1 = (float)p->beta1, a1 = (float)(1 - p->beta1), b2 = (float)p->beta2, a2 = (float)(1 - p->beta2);
-    float step = (float)(lr / c1), root = (float)(1 / sqrt(c2)), eps = (float)p->epsilon, wd = (float)p->weight_decay;
+    float b1 = (float)p->beta1, a1 = (float)(1 - p->beta1), b2 = (float)p->beta2,
+          a2 = (float)(1 - p->beta2);
+    float step = (float)(lr / c1), root = (float)(1 / sqrt(c2)), eps = (float)p->epsilon,
+          wd = (float)p->weight_decay;
     float *restrict m = o->m, *restrict v = o->v;
     for (int64_t i = 0; i < o->n; i++) {
         float q = g[i] + wd * w[i];
@@ -44,7 +46,8 @@ static void adam_step(struct optimizer *o, double lr, float *restrict w, const f
 
 static void sgd_step(struct optimizer *o, double lr, float *restrict w, const float *restrict g)
 {
-    float mu = o->t == 1 ? 0 : (float)o->opts.momentum, wd = (float)o->opts.weight_decay, step = (float)lr;
+    float mu = o->t == 1 ? 0 : (float)o->opts.momentum, wd = (float)o->opts.weight_decay,
+          step = (float)lr;
     float *restrict m = o->m;
     for (int64_t i = 0; i < o->n; i++) {
         m[i] = mu * m[i] + (g[i] + wd * w[i]);

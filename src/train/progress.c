@@ -20,7 +20,8 @@ int progress_open(struct progress *p, const char *dir)
     if (!p->csv)
         rc = FAIL(IAU_ERR_IO, "cannot write %s: %s", path, strerror(errno));
     else if (ftell(p->csv) == 0)
-        fprintf(p->csv, "model,event,number,loss,loss_valid,accuracy_valid,samples_per_s,seconds\n");
+        fprintf(p->csv,
+                "model,event,number,loss,loss_valid,accuracy_valid,samples_per_s,seconds\n");
     free(path);
     return rc;
 }
@@ -40,8 +41,9 @@ static void field(FILE *f, double x)
         fprintf(f, ",%.6g", x);
 }
 
-void progress_row(struct progress *p, const char *model, const char *event, int64_t number, double loss,
-                  double loss_valid, double accuracy_valid, double samples_per_s, double seconds)
+void progress_row(struct progress *p, const char *model, const char *event, int64_t number,
+                  double loss, double loss_valid, double accuracy_valid, double samples_per_s,
+                  double seconds)
 {
     if (!p->csv)
         return;

@@ -12,7 +12,8 @@ static double normalise(const float *g, float *v, int64_t n)
     return norm;
 }
 
-double restriction_direction(const struct model *m, enum restriction_norm norm, const float *g, float *v)
+double restriction_direction(const struct model *m, enum restriction_norm norm, const float *g,
+                             float *v)
 {
     if (norm == RESTRICTION_GLOBAL)
         return normalise(g, v, m->n_param);

@@ -10,8 +10,9 @@
 #include "io/formats.h"
 #include "train/checkpoint.h"
 
-static const char *const columns[] = {"epoch", "loss_train", "accuracy_train", "loss_valid", "accuracy_valid",
-                                      "lr",    "seconds_s",  "samples_per_s",  NULL};
+static const char *const columns[] = {"epoch",      "loss_train",     "accuracy_train",
+                                      "loss_valid", "accuracy_valid", "lr",
+                                      "seconds_s",  "samples_per_s",  NULL};
 
 /* Numbers of the state as scalars of the restart file, in one list for writing and reading. */
 struct scalar {
@@ -84,15 +85,20 @@ static int check_places(const struct train_state *s, const struct training *trai
         const char *name;
         int64_t value, limit;
     } place[] = {
-        {"/state/epoch", s->epoch, t->opts->epochs}, {"/state/step", s->step, training->plan.n_step},
-        {"/state/best_epoch", s->best_epoch, s->epoch}, {"/state/worse", s->worse, s->epoch},
-        {"/state/n_seen", s->n_seen, training->plan.n}, {"/state/correct", s->correct, s->n_seen},
+        {"/state/epoch", s->epoch, t->opts->epochs},
+        {"/state/step", s->step, training->plan.n_step},
+        {"/state/best_epoch", s->best_epoch, s->epoch},
+        {"/state/worse", s->worse, s->epoch},
+        {"/state/n_seen", s->n_seen, training->plan.n},
+        {"/state/correct", s->correct, s->n_seen},
         {"/state/optimizer_t", s->optimizer.t, t->opts->epochs * training->plan.n_step},
     };
     for (size_t i = 0; i < sizeof place / sizeof *place; i++)
         if (place[i].value < 0 || place[i].value > place[i].limit)
-            return FAIL(IAU_ERR_FORMAT, "%s: %s is %lld, not in 0 to %lld: it does not belong to this run",
-                        t->restart_path, place[i].name, (long long)place[i].value, (long long)place[i].limit);
+            return FAIL(IAU_ERR_FORMAT,
+                        "%s: %s is %lld, not in 0 to %lld: it does not belong to this run",
+                        t->restart_path, place[i].name, (long long)place[i].value,
+                        (long long)place[i].limit);
     if (s->history.n_row != s->epoch)
         return FAIL(IAU_ERR_FORMAT, "%s: /history has %lld rows after %lld epochs", t->restart_path,
                     (long long)s->history.n_row, (long long)s->epoch);
@@ -111,8 +117,10 @@ static int state_read(struct train_state *s, const struct training *training)
     TRY(record_read(&r, path));
     TRY(format_digest(RESTART_FORMAT, &r, digest));
     if (strcmp(digest, record_text(&r, "/", "digest", "")) != 0)
-        TRY(FAIL(IAU_ERR_FORMAT, "%s: its contents do not match the digest stored with them; remove it to start anew",
-                 path));
+        TRY(FAIL(
+            IAU_ERR_FORMAT,
+            "%s: its contents do not match the digest stored with them; remove it to start anew",
+            path));
     TRY(checkpoint_get_floats(&r, path, m, "/params", s->w));
     TRY(checkpoint_get_buffers(&r, path, m, "/buffers", s->w));
     TRY(checkpoint_get_floats(&r, path, m, "/best", s->best));
@@ -143,7 +151,8 @@ static int allocate(struct training *s)
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
     int rc = IAU_OK;
-    int64_t n = e->model->n_param, n_state = model_state_floats(e->model), n_own = s->shards.end - s->shards.begin;
+    int64_t n = e->model->n_param, n_state = model_state_floats(e->model),
+            n_own = s->shards.end - s->shards.begin;
     s->state.w = mem_alloc(n_state, sizeof *s->state.w);
     s->state.best = mem_alloc(n_state, sizeof *s->state.best);
     s->g = mem_alloc(n_state, sizeof *s->g);
@@ -162,14 +171,15 @@ out:
     return rc;
 }
 
-int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name, const struct model *m,
-                 const struct train_opts *opts, int64_t n)
+int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name,
+                 const struct model *m, const struct train_opts *opts, int64_t n)
 {
     *plan = shard_plan(n, (int)opts->batch, (int)opts->unit);
     *left_out = model_has_groups(m) ? shard_plan_groups(plan, GROUP_MIN_SAMPLES) : 0;
     if (plan->n_step == 0)
         return FAIL(IAU_ERR_CONFIG,
-                    "%s: %lld samples in batches of %lld leave no group of %d samples, which batch norm needs to train",
+                    "%s: %lld samples in batches of %lld leave no group of %d samples, which batch "
+                    "norm needs to train",
                     name, (long long)n, (long long)opts->batch, GROUP_MIN_SAMPLES);
     return IAU_OK;
 }
@@ -199,8 +209,10 @@ static int load_own_rows(struct training *s)
     int64_t n = shard_positions(&s->plan, (int)s->shards.end - 1).end - begin;
     if (n > INT32_MAX) /* the order of an epoch is a list of int32 */
         return FAIL(IAU_ERR_CONFIG,
-                    "%s: %lld training samples on one rank, which is for up to %d: use more ranks, or a smaller "
-                    "train.unit so that more ranks find work", t->name, (long long)n, INT32_MAX);
+                    "%s: %lld training samples on one rank, which is for up to %d: use more ranks, "
+                    "or a smaller "
+                    "train.unit so that more ranks find work",
+                    t->name, (long long)n, INT32_MAX);
     int rc = rows_load(&s->rows, t->engine->dataset, t->train->part, t->train->row + begin, n);
     if (rc == IAU_OK && augment_is_on(&t->opts->augment))
         rc = load_own_ids(s, t->train->row + begin);
@@ -214,14 +226,18 @@ int training_init(struct training *s)
     int rc = IAU_OK;
     double start = timer_now_s();
     int64_t left_out;
-    TRY(comm_agree(e->comm, trainer_plan(&s->plan, &left_out, t->name, e->model, t->opts, t->train->n)));
+    TRY(comm_agree(e->comm,
+                   trainer_plan(&s->plan, &left_out, t->name, e->model, t->opts, t->train->n)));
     if (left_out)
-        log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm trains on groups of "
-                 "at least %d", t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
+        log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm "
+                 "trains on groups of "
+                 "at least %d",
+                 t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
     s->shards = shard_range(s->plan.n_shard, e->comm->rank, e->comm->size);
     if (e->comm->size > s->plan.n_shard)
-        log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name, s->plan.n_shard, e->comm->size,
-                 (long long)t->opts->batch, (long long)t->opts->unit);
+        log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name,
+                 s->plan.n_shard, e->comm->size, (long long)t->opts->batch,
+                 (long long)t->opts->unit);
     history_init(&s->state.history, columns);
     s->augment = (struct augment){.opts = t->opts->augment, .seed = (uint64_t)t->opts->seed};
     TRY(comm_agree(e->comm, augment_check(&t->opts->augment, e->dataset)));
@@ -265,7 +281,8 @@ void training_free(struct training *s)
 int training_checkpoint_due(const struct training *s)
 {
     const struct trainer *t = s->trainer;
-    return t->engine->comm->rank == 0 && t->checkpoint_s > 0 && timer_now_s() - s->saved_s >= t->checkpoint_s;
+    return t->engine->comm->rank == 0 && t->checkpoint_s > 0 &&
+           timer_now_s() - s->saved_s >= t->checkpoint_s;
 }
 
 int training_save(struct training *s)

@@ -1,5 +1,6 @@
-/* The epoch loop. A step is: gather, gradients, exact reduction, with restriction a Hessian product and a second
- * reduction, update. All ranks hold the same parameters and take the same decisions. */
+/* The epoch loop. A step is: gather, gradients, exact reduction, with restriction a Hessian product
+ * and a second reduction, update. All ranks hold the same parameters and take the same decisions.
+ */
 #include "train/trainer.h"
 
 #include <math.h>
@@ -15,7 +16,8 @@
 #include "train/schedule.h"
 #include "train/state.h"
 
-/* A checkpoint is due: added by rank 0 to the stop word of a reduction, beside the ranks that ask to stop. */
+/* A checkpoint is due: added by rank 0 to the stop word of a reduction, beside the ranks that ask
+ * to stop. */
 static const int64_t CHECKPOINT_DUE = (int64_t)1 << 32;
 
 /* The order of this rank's shards in an epoch, as places in its rows. */
@@ -39,9 +41,11 @@ static struct work step_work(struct training *s, int64_t step)
 {
     int64_t offset = 0, n_unit = 0;
     for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
-        struct range all = shard_positions(&s->plan, (int)j), unit = shard_unit(&s->plan, (int)j, step);
+        struct range all = shard_positions(&s->plan, (int)j),
+                     unit = shard_unit(&s->plan, (int)j, step);
         if (unit.end > unit.begin)
-            s->piece[n_unit++] = (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
+            s->piece[n_unit++] =
+                (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
         offset += all.end - all.begin;
     }
     const struct augment *augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL;
@@ -49,7 +53,8 @@ static struct work step_work(struct training *s, int64_t step)
 }
 
 /* g += alpha H v, with v the normalised gradient of the same batch. */
-static int restrict_gradient(struct training *s, const struct work *work, int64_t n, const char *what)
+static int restrict_gradient(struct training *s, const struct work *work, int64_t n,
+                             const char *what)
 {
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
@@ -94,7 +99,8 @@ static int train_step(struct training *s, int64_t *stop)
     if (restricted && (rc = restrict_gradient(s, &work, n, what)) != IAU_OK)
         return rc;
     start = timer_now_s();
-    double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
+    double lr =
+        schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
     optimizer_step(&s->state.optimizer, lr, s->state.w, s->g);
     model_update_buffers(e->model, s->g, s->state.w);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
@@ -107,11 +113,13 @@ static void show_live(const struct training *s)
     const struct trainer *t = s->trainer;
     double seconds = timer_now_s() - s->run_start_s;
     int64_t done = s->state.epoch * s->plan.n_step + s->state.step - s->first_step;
-    int64_t left = t->opts->epochs * s->plan.n_step - s->state.epoch * s->plan.n_step - s->state.step;
+    int64_t left =
+        t->opts->epochs * s->plan.n_step - s->state.epoch * s->plan.n_step - s->state.step;
     double rate = (double)done / seconds;
-    log_live("%s  epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  at most %.0f s left", t->name,
-             (long long)s->state.epoch + 1, (long long)t->opts->epochs, (long long)s->state.step,
-             (long long)s->plan.n_step, s->state.loss_sum / (double)s->state.n_seen, rate * s->plan.batch,
+    log_live("%s  epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  at most %.0f s left",
+             t->name, (long long)s->state.epoch + 1, (long long)t->opts->epochs,
+             (long long)s->state.step, (long long)s->plan.n_step,
+             s->state.loss_sum / (double)s->state.n_seen, rate * s->plan.batch,
              (double)left / rate);
 }
 
@@ -125,8 +133,9 @@ static int obey_stop_word(struct training *s, int64_t stop)
     if (rc != IAU_OK)
         return rc;
     if (wanted)
-        log_line("%s  stopped at epoch %lld step %lld; the same command goes on from %s", s->trainer->name,
-                 (long long)s->state.epoch + 1, (long long)s->state.step, s->trainer->restart_path);
+        log_line("%s  stopped at epoch %lld step %lld; the same command goes on from %s",
+                 s->trainer->name, (long long)s->state.epoch + 1, (long long)s->state.step,
+                 s->trainer->restart_path);
     return wanted ? IAU_STOPPED : IAU_OK;
 }
 
@@ -136,9 +145,12 @@ static int end_epoch(struct training *s, int *enough)
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
     char what[96];
-    double loss_valid = NAN, accuracy_valid = NAN, seconds = s->state.epoch_s + timer_now_s() - s->epoch_start_s;
-    snprintf(what, sizeof what, "%s: validation after epoch %lld", t->name, (long long)s->state.epoch + 1);
-    int rc = comm_check_equal(e->comm, sweep_checksum(s->state.w, model_state_floats(e->model)), what);
+    double loss_valid = NAN, accuracy_valid = NAN,
+           seconds = s->state.epoch_s + timer_now_s() - s->epoch_start_s;
+    snprintf(what, sizeof what, "%s: validation after epoch %lld", t->name,
+             (long long)s->state.epoch + 1);
+    int rc =
+        comm_check_equal(e->comm, sweep_checksum(s->state.w, model_state_floats(e->model)), what);
     if (rc != IAU_OK)
         return rc;
     if (t->valid->n) {
@@ -153,18 +165,29 @@ static int end_epoch(struct training *s, int *enough)
     if (better) {
         s->state.best_accuracy = accuracy_valid;
         s->state.best_epoch = s->state.epoch;
-        memcpy(s->state.best, s->state.w, (size_t)model_state_floats(e->model) * sizeof *s->state.w);
+        memcpy(s->state.best, s->state.w,
+               (size_t)model_state_floats(e->model) * sizeof *s->state.w);
     }
-    double n = (double)s->state.n_seen, loss = s->state.loss_sum / n, accuracy = (double)s->state.correct / n;
-    double lr = schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
-    double row[] = {(double)s->state.epoch + 1, loss, accuracy, loss_valid, accuracy_valid, lr, seconds, n / seconds};
+    double n = (double)s->state.n_seen, loss = s->state.loss_sum / n,
+           accuracy = (double)s->state.correct / n;
+    double lr =
+        schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
+    double row[] = {(double)s->state.epoch + 1,
+                    loss,
+                    accuracy,
+                    loss_valid,
+                    accuracy_valid,
+                    lr,
+                    seconds,
+                    n / seconds};
     char validation[48] = ""; /* a star marks the best so far */
     if (t->valid->n)
-        snprintf(validation, sizeof validation, "validation %.2f %%%s  ", 100 * accuracy_valid, better ? " *" : "  ");
+        snprintf(validation, sizeof validation, "validation %.2f %%%s  ", 100 * accuracy_valid,
+                 better ? " *" : "  ");
     log_line("%s  epoch %3lld  loss %.4f  accuracy %.2f %%  %s%.0f samples/s", t->name,
              (long long)s->state.epoch + 1, loss, 100 * accuracy, validation, n / seconds);
-    progress_row(t->progress, t->name, "epoch", s->state.epoch + 1, loss, loss_valid, accuracy_valid, n / seconds,
-                 seconds);
+    progress_row(t->progress, t->name, "epoch", s->state.epoch + 1, loss, loss_valid,
+                 accuracy_valid, n / seconds, seconds);
     *enough = t->valid->n && t->opts->patience && s->state.worse >= t->opts->patience;
     return history_add(&s->state.history, row);
 }
@@ -219,7 +242,9 @@ static int finish(struct training *s, struct outcome *o)
     s->state.history = (struct history){0};
     if (t->opts->gradient_sum) {
         o->gradient_sum = mem_alloc(t->engine->model->n_param, sizeof *o->gradient_sum);
-        TRY(comm_agree(t->engine->comm, o->gradient_sum ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for the gradient sum")));
+        TRY(comm_agree(t->engine->comm, o->gradient_sum
+                                            ? IAU_OK
+                                            : FAIL(IAU_ERR_MEM, "no memory for the gradient sum")));
         TRY(trainer_gradient_sum(t->engine, o->w, t->train, o->gradient_sum, &o->loss_sum));
     }
 out:

@@ -11,25 +11,28 @@
 #include "kernel/vector.h"
 #include "train/optimizer.h"
 
-static const char *const columns[] = {"step",        "norm_retain", "norm_forget", "norm_step", "cosine",
-                                      "loss_retain", "loss_forget", "length",      "distance",  "seconds_s",
-                                      NULL};
+static const char *const columns[] = {"step",     "norm_retain", "norm_forget", "norm_step",
+                                      "cosine",   "loss_retain", "loss_forget", "length",
+                                      "distance", "seconds_s",   NULL};
 
-/* Calibration: how often the step may double before it brackets the goal, and how often the bracket is halved. */
+/* Calibration: how often the step may double before it brackets the goal, and how often the bracket
+ * is halved. */
 enum { MAX_DOUBLINGS = 24, N_BISECTIONS = 20 };
 
-/* What the steps work with. Segment 0 of the sums is D, or D_r where that is smaller; segment 1 is D_f. */
+/* What the steps work with. Segment 0 of the sums is D, or D_r where that is smaller; segment 1 is
+ * D_f. */
 struct stepper {
     const struct iau *u;
-    int main_is_all;         /* segment 0 is D */
+    int main_is_all; /* segment 0 is D */
     struct share main, forget, valid;
     struct sums sums;
     struct optimizer optimizer;
     double *retain_sum, *forget_sum; /* owned, [n_param] */
-    float *q, *w, *start;            /* owned, [n_param]; w: with the buffers behind, which stay as they are */
+    float *q, *w, *start; /* owned, [n_param]; w: with the buffers behind, which stay as they are */
 };
 
-struct iau_norms iau_combine(int64_t n, double weight, const double *retain, const double *forget, float *q)
+struct iau_norms iau_combine(int64_t n, double weight, const double *retain, const double *forget,
+                             float *q)
 {
     double rr = 0, ff = 0, rf = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -53,7 +56,8 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     int rc = IAU_OK;
     double start = timer_now_s();
     *s = (struct stepper){.u = u, .main_is_all = u->sets->forget.n <= u->sets->retain.n};
-    struct optimizer_opts opts = {.name = u->opts->optimizer, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+    struct optimizer_opts opts = {
+        .name = u->opts->optimizer, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     int64_t lengths[2] = {n, n};
     s->retain_sum = mem_alloc(n, sizeof *s->retain_sum);
     s->forget_sum = mem_alloc(n, sizeof *s->forget_sum);
@@ -93,8 +97,8 @@ static void stepper_free(struct stepper *s)
     free(s->start);
 }
 
-/* Both gradient sums at s->w. @return in *have_retain whether the retained one is known, in loss[] the mean losses
- * over D_r and D_f, NAN where unknown */
+/* Both gradient sums at s->w. @return in *have_retain whether the retained one is known, in loss[]
+ * the mean losses over D_r and D_f, NAN where unknown */
 static int gradient_sums(struct stepper *s, int64_t step, int *have_retain, double loss[2])
 {
     const struct iau *u = s->u;
@@ -113,7 +117,9 @@ static int gradient_sums(struct stepper *s, int64_t step, int *have_retain, doub
     if (rc != IAU_OK)
         return rc;
     double start = timer_now_s();
-    double loss_main = sweep_main ? sums_value(&s->sums, 0, VALUE_LOSS) : cached ? u->loss_sum : NAN;
+    double loss_main = sweep_main ? sums_value(&s->sums, 0, VALUE_LOSS)
+                       : cached   ? u->loss_sum
+                                  : NAN;
     double loss_forget = sums_value(&s->sums, 1, VALUE_LOSS);
     sums_total(&s->sums, 1, s->forget_sum);
     *have_retain = sweep_main || cached;
@@ -140,11 +146,12 @@ static struct iau_norms combine(struct stepper *s, int have_retain)
             s->retain_sum[i] /= (double)u->sets->retain.n;
             s->forget_sum[i] /= (double)u->sets->forget.n;
         }
-    return iau_combine(n, u->opts->correction ? u->opts->weight : 0, have_retain ? s->retain_sum : NULL,
-                       s->forget_sum, s->q);
+    return iau_combine(n, u->opts->correction ? u->opts->weight : 0,
+                       have_retain ? s->retain_sum : NULL, s->forget_sum, s->q);
 }
 
-/* loss(D_f) - loss(V) at start + length (end - start), in s->w; INFINITY where a loss overflows: too far. */
+/* loss(D_f) - loss(V) at start + length (end - start), in s->w; INFINITY where a loss overflows:
+ * too far. */
 static int excess_loss(struct stepper *s, const float *end, double length, double *excess)
 {
     struct engine *e = s->u->engine;
@@ -159,18 +166,20 @@ static int excess_loss(struct stepper *s, const float *end, double length, doubl
     return rc;
 }
 
-/* The length at which the forget set's mean loss reaches the validation set's, by bisection; `end` is length 1.
- * Leaves s->w there. */
+/* The length at which the forget set's mean loss reaches the validation set's, by bisection; `end`
+ * is length 1. Leaves s->w there. */
 static int calibrate(struct stepper *s, const float *end, double *length)
 {
     int rc = IAU_OK;
     double low = 0, high = 1, excess;
     TRY(excess_loss(s, end, 0, &excess));
     if (isinf(excess))
-        TRY(FAIL(IAU_ERR_NUMERIC, "%s: the loss on the validation set is not finite or too large", s->u->name));
+        TRY(FAIL(IAU_ERR_NUMERIC, "%s: the loss on the validation set is not finite or too large",
+                 s->u->name));
     *length = 0;
     if (excess >= 0) {
-        log_warn("%s: the forget set's loss is already that of validation; nothing is moved", s->u->name);
+        log_warn("%s: the forget set's loss is already that of validation; nothing is moved",
+                 s->u->name);
         goto out;
     }
     TRY(excess_loss(s, end, high, &excess));
@@ -180,7 +189,8 @@ static int calibrate(struct stepper *s, const float *end, double *length)
     }
     for (int i = 0; excess < 0; i++) {
         if (i == MAX_DOUBLINGS)
-            TRY(FAIL(IAU_ERR_NUMERIC, "%s: no step length raises the forget set's loss to that of validation",
+            TRY(FAIL(IAU_ERR_NUMERIC,
+                     "%s: no step length raises the forget set's loss to that of validation",
                      s->u->name));
         low = high;
         high *= 2;
@@ -195,7 +205,8 @@ static int calibrate(struct stepper *s, const float *end, double *length)
     TRY(excess_loss(s, end, *length, &excess));
     if (isinf(excess))
         TRY(FAIL(IAU_ERR_NUMERIC,
-                 "%s: the losses overflow before the forget set's reaches that of validation; a smaller rate may help",
+                 "%s: the losses overflow before the forget set's reaches that of validation; a "
+                 "smaller rate may help",
                  s->u->name));
 out:
     return comm_agree(s->u->engine->comm, rc);
@@ -230,7 +241,8 @@ static int take_step(struct stepper *s, int64_t step, struct history *history)
     struct iau_norms norms = combine(s, have_retain);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - begin_update;
     TRY(move(s, &length));
-    double seconds = timer_now_s() - start, distance = vector_distance(s->w, u->w, e->model->n_param);
+    double seconds = timer_now_s() - start,
+           distance = vector_distance(s->w, u->w, e->model->n_param);
     snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)step + 1);
     TRY(comm_check_equal(e->comm, sweep_checksum(s->w, model_state_floats(e->model)), what));
     double row[] = {(double)step + 1, norms.retain, norms.forget, norms.step, norms.cosine,
@@ -238,8 +250,8 @@ static int take_step(struct stepper *s, int64_t step, struct history *history)
     char retain[64] = ""; /* unknown without correction */
     if (!isnan(norms.retain))
         snprintf(retain, sizeof retain, "  |g_r| %.4g  cosine %.3f", norms.retain, norms.cosine);
-    log_line("%s  step %lld  |g_f| %.4g%s  moved %.4g  %.3f s", u->name, (long long)step + 1, norms.forget, retain,
-             distance, seconds);
+    log_line("%s  step %lld  |g_f| %.4g%s  moved %.4g  %.3f s", u->name, (long long)step + 1,
+             norms.forget, retain, distance, seconds);
     progress_row(u->progress, u->name, "step", step + 1, loss[0], NAN, NAN, NAN, seconds);
     TRY(comm_agree(e->comm, history_add(history, row)));
 out:
@@ -255,7 +267,8 @@ int iau_run(struct outcome *o, const struct iau *u)
     TRY(stepper_init(&s, u));
     for (int64_t step = 0; step < u->opts->steps; step++) {
         if (comm_stop_requested(u->engine->comm)) {
-            log_line("%s  stopped before step %lld; the same command begins it anew", u->name, (long long)step + 1);
+            log_line("%s  stopped before step %lld; the same command begins it anew", u->name,
+                     (long long)step + 1);
             TRY(IAU_STOPPED);
         }
         TRY(take_step(&s, step, &o->history));

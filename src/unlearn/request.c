@@ -49,7 +49,8 @@ static int ids_from_text(struct id_list *l, const char *path)
             char *end;
             errno = 0;
             long long id = strtoll(p, &end, 10);
-            if (end == p || errno || (*end && !isspace((unsigned char)*end) && *end != ',' && *end != '#'))
+            if (end == p || errno ||
+                (*end && !isspace((unsigned char)*end) && *end != ',' && *end != '#'))
                 TRY(FAIL(IAU_ERR_FORMAT, "%s:%lld: '%.*s' is no sample id", path, (long long)line,
                          (int)strcspn(p, " \t\r\n,"), p));
             TRY(id_list_add(l, id));
@@ -73,7 +74,8 @@ static int ids_from_hdf5(struct id_list *l, const char *path)
     if (!a || (a->type != RECORD_I64 && a->type != RECORD_I32) || a->ndim != 1)
         TRY(FAIL(IAU_ERR_FORMAT, "%s has no one-dimensional integer data set 'id'", path));
     for (int64_t i = 0; i < record_count(a); i++)
-        TRY(id_list_add(l, a->type == RECORD_I64 ? ((const int64_t *)a->data)[i] : ((const int32_t *)a->data)[i]));
+        TRY(id_list_add(l, a->type == RECORD_I64 ? ((const int64_t *)a->data)[i]
+                                                 : ((const int32_t *)a->data)[i]));
 out:
     record_free(&r);
     return rc;
@@ -125,13 +127,14 @@ static int refuse_id(const struct dataset *d, const char *path, int64_t id)
         return rc;
     int in_test = bsearch(&key, test, (size_t)d->n[PART_TEST], sizeof *test, compare_id) != NULL;
     free(test);
-    return in_test ? FAIL(IAU_ERR_DATA, "%s: id %lld is a test sample; only training samples can be forgotten", path,
-                          (long long)id)
+    return in_test ? FAIL(IAU_ERR_DATA,
+                          "%s: id %lld is a test sample; only training samples can be forgotten",
+                          path, (long long)id)
                    : FAIL(IAU_ERR_DATA, "%s: id %lld is not in %s", path, (long long)id, d->path);
 }
 
-static int rows_of_ids(const struct partition *p, const struct dataset *d, const char *path, const struct id_list *l,
-                       int64_t *row)
+static int rows_of_ids(const struct partition *p, const struct dataset *d, const char *path,
+                       const struct id_list *l, int64_t *row)
 {
     int rc = IAU_OK;
     struct id_row *table = NULL;
@@ -141,13 +144,15 @@ static int rows_of_ids(const struct partition *p, const struct dataset *d, const
     TRY(id_table(&table, d, PART_TRAIN));
     for (int64_t i = 0; i < l->n; i++) {
         struct id_row key = {l->id[i], 0};
-        const struct id_row *hit = bsearch(&key, table, (size_t)d->n[PART_TRAIN], sizeof key, compare_id);
+        const struct id_row *hit =
+            bsearch(&key, table, (size_t)d->n[PART_TRAIN], sizeof key, compare_id);
         if (!hit)
             TRY(refuse_id(d, path, key.id));
         if (seen[hit->row]++)
             TRY(FAIL(IAU_ERR_DATA, "%s: id %lld is named twice", path, (long long)key.id));
         if (index_set_has(&p->valid, hit->row))
-            TRY(FAIL(IAU_ERR_DATA, "%s: id %lld was held out for validation, so no model has learned it", path,
+            TRY(FAIL(IAU_ERR_DATA,
+                     "%s: id %lld was held out for validation, so no model has learned it", path,
                      (long long)key.id));
         row[i] = hit->row;
     }
@@ -174,7 +179,8 @@ out:
     return rc;
 }
 
-static int forget_classes(struct partition *p, const struct dataset *d, const struct int_list *classes)
+static int forget_classes(struct partition *p, const struct dataset *d,
+                          const struct int_list *classes)
 {
     int rc = IAU_OK;
     int32_t *label = NULL;
@@ -183,8 +189,8 @@ static int forget_classes(struct partition *p, const struct dataset *d, const st
         TRY(FAIL(IAU_ERR_MEM, "no memory for %lld rows", (long long)p->train.n));
     for (int64_t c = 0; c < classes->n; c++)
         if (classes->v[c] < 0 || classes->v[c] >= d->n_class)
-            TRY(FAIL(IAU_ERR_DATA, "forget.classes: %s has classes 0 to %d, not %lld", d->path, d->n_class - 1,
-                     (long long)classes->v[c]));
+            TRY(FAIL(IAU_ERR_DATA, "forget.classes: %s has classes 0 to %d, not %lld", d->path,
+                     d->n_class - 1, (long long)classes->v[c]));
     TRY(dataset_read_labels(d, PART_TRAIN, &label));
     for (int64_t i = 0; i < p->train.n; i++)
         for (int64_t c = 0; c < classes->n; c++)
@@ -206,10 +212,11 @@ static int build(struct partition *p, const struct dataset *d, const struct data
     int64_t *order = NULL, n_train = 0;
     int by_ids = forget && forget->ids && forget->ids[0];
     const char *source = by_ids ? forget->ids : "the request";
-    TRY(split_train_valid(d->n[PART_TRAIN], data->valid, (uint32_t)data->seed, &order, &n_train, &p->valid));
+    TRY(split_train_valid(d->n[PART_TRAIN], data->valid, (uint32_t)data->seed, &order, &n_train,
+                          &p->valid));
     if (n_train == 0)
-        TRY(FAIL(IAU_ERR_DATA, "data.valid = %g leaves none of %lld samples for training", data->valid,
-                 (long long)d->n[PART_TRAIN]));
+        TRY(FAIL(IAU_ERR_DATA, "data.valid = %g leaves none of %lld samples for training",
+                 data->valid, (long long)d->n[PART_TRAIN]));
     TRY(index_set_from_rows(&p->train, PART_TRAIN, order, n_train));
     TRY(index_set_all(&p->test, PART_TEST, d->n[PART_TEST]));
     if (by_ids)

@@ -1,9 +1,11 @@
-/* Times the library's own work for `make bench`: training, inference and unlearning on random samples, through
- * the same trainer, sweeps and IAU step that the program runs. One JSON line a row.
+/* Times the library's own work for `make bench`: training, inference and unlearning on random
+ * samples, through the same trainer, sweeps and IAU step that the program runs. One JSON line a
+ * row.
  *
- * usage: bench DIRECTORY REPEATS ROW...   (under mpirun or alone; DIRECTORY takes the random data set)
- * ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient restriction), -256 and -128 (that batch),
- * lenet5-infer, iau and iau-cached (one step on LeNet5, without and with the gradient sum). */
+ * usage: bench DIRECTORY REPEATS ROW...   (under mpirun or alone; DIRECTORY takes the random data
+ * set) ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient restriction), -256 and -128
+ * (that batch), lenet5-infer, iau and iau-cached (one step on LeNet5, without and with the gradient
+ * sum). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,18 +55,21 @@ struct bench {
 };
 
 /* A reader of random samples, so that the data come in through the same door as real ones. */
-static int random_open(struct import_reader *r, int n_source, const char *const *source, const char *name)
+static int random_open(struct import_reader *r, int n_source, const char *const *source,
+                       const char *name)
 {
     const struct row *row = (const struct row *)source[0];
     (void)n_source, (void)name;
-    *r = (struct import_reader){.n = {row->n, 100}, .ndim = 3, .dims = {3, 32, 32}, .is_u8 = 1, .n_class = 10};
+    *r = (struct import_reader){
+        .n = {row->n, 100}, .ndim = 3, .dims = {3, 32, 32}, .is_u8 = 1, .n_class = 10};
     if (row->model == MODEL_MLP)
         *r = (struct import_reader){.n = {row->n, 100}, .ndim = 1, .dims = {600}, .n_class = 100};
     r->source = mem_strdup("random numbers");
     return r->source ? IAU_OK : FAIL(IAU_ERR_MEM, "a name");
 }
 
-static int random_next(struct import_reader *r, enum dataset_part part, int64_t n, void *x, int32_t *label)
+static int random_next(struct import_reader *r, enum dataset_part part, int64_t n, void *x,
+                       int32_t *label)
 {
     struct rng rng = {1, RNG_SHUFFLE, (uint64_t)part};
     int64_t each = r->ndim == 3 ? 3072 : 600;
@@ -85,7 +90,8 @@ static void random_close(struct import_reader *r)
     (void)r;
 }
 
-static const struct import_format random_format = {"random", "nothing", "random", random_open, random_next, random_close};
+static const struct import_format random_format = {"random",    "nothing",   "random",
+                                                   random_open, random_next, random_close};
 
 static int make_data(struct bench *b, const struct row *row, const char *dir)
 {
@@ -93,8 +99,12 @@ static int make_data(struct bench *b, const struct row *row, const char *dir)
     char out[512];
     snprintf(out, sizeof out, "%s/random.h5", dir);
     const char *source[1] = {(const char *)row};
-    struct import_request request = {
-        .reader = &random_format, .n_source = 1, .source = source, .out = out, .shuffle_seed = -1, .force = 1};
+    struct import_request request = {.reader = &random_format,
+                                     .n_source = 1,
+                                     .source = source,
+                                     .out = out,
+                                     .shuffle_seed = -1,
+                                     .force = 1};
     TRY(import_run(&request, &b->comm));
     TRY(dataset_open(&b->dataset, out, &b->comm));
 out:
@@ -107,11 +117,13 @@ static int setup(struct bench *b, const struct row *row, const char *dir)
     int64_t hidden[] = {256, 128};
     struct model_opts model = {.name = row->model, .hidden = {2, hidden}, .width = 64};
     struct data_opts data = {.valid = 0};
-    struct forget_opts forget = {.ratio = row->n > 8 * N_FORGET ? (double)N_FORGET / (double)row->n : 0.125};
+    struct forget_opts forget = {.ratio = row->n > 8 * N_FORGET ? (double)N_FORGET / (double)row->n
+                                                                : 0.125};
     TRY(make_data(b, row, dir));
     struct shape in = {b->dataset.c, b->dataset.h, b->dataset.w};
     TRY(comm_agree(&b->comm, model_build(&b->model, &model, in, b->dataset.n_class)));
-    TRY(comm_agree(&b->comm, engine_init(&b->engine, &b->model, &b->dataset, (int)row->unit, NULL, NULL, &b->comm)));
+    TRY(comm_agree(&b->comm, engine_init(&b->engine, &b->model, &b->dataset, (int)row->unit, NULL,
+                                         NULL, &b->comm)));
     TRY(partition_init(&b->sets, &b->dataset, &data, &forget, &b->comm));
 out:
     return rc;
@@ -161,7 +173,8 @@ out:
 static int time_iau(struct bench *b, const float *w, int cached)
 {
     int rc = IAU_OK;
-    struct iau_opts opts = {.correction = 1, .weight = 1, .optimizer = OPTIMIZER_ADAM, .lr = 1e-3, .steps = 1};
+    struct iau_opts opts = {
+        .correction = 1, .weight = 1, .optimizer = OPTIMIZER_ADAM, .lr = 1e-3, .steps = 1};
     struct progress progress = {0};
     double loss_sum = 0, *sum = mem_alloc(b->model.n_param, sizeof *sum);
     TRY(comm_agree(&b->comm, sum ? IAU_OK : FAIL(IAU_ERR_MEM, "the gradient sum")));
@@ -195,25 +208,28 @@ static int compare(const void *a, const void *b)
 static void print_row(struct bench *b, const struct row *row, int is_time)
 {
     qsort(b->value, (size_t)b->repeats, sizeof *b->value, compare);
-    double middle = b->repeats % 2 ? b->value[b->repeats / 2]
-                                   : 0.5 * (b->value[b->repeats / 2 - 1] + b->value[b->repeats / 2]);
+    double middle = b->repeats % 2
+                        ? b->value[b->repeats / 2]
+                        : 0.5 * (b->value[b->repeats / 2 - 1] + b->value[b->repeats / 2]);
     if (b->comm.rank == 0)
-        printf("{\"work\": \"%s\", \"ranks\": %d, \"threads\": %d, \"blas_core\": \"%s\", \"unit\": \"%s\", "
+        printf("{\"work\": \"%s\", \"ranks\": %d, \"threads\": %d, \"blas_core\": \"%s\", "
+               "\"unit\": \"%s\", "
                "\"median\": %.6g, \"best\": %.6g}\n",
-               row->name, b->comm.size, b->engine.n_thread, gemm_core_name(), is_time ? "s" : "samples/s", middle,
-               b->value[is_time ? 0 : b->repeats - 1]);
+               row->name, b->comm.size, b->engine.n_thread, gemm_core_name(),
+               is_time ? "s" : "samples/s", middle, b->value[is_time ? 0 : b->repeats - 1]);
 }
 
 static int run_row(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
-    int is_iau = strncmp(row->name, "iau", 3) == 0, is_inference = strstr(row->name, "infer") != NULL;
+    int is_iau = strncmp(row->name, "iau", 3) == 0,
+        is_inference = strstr(row->name, "infer") != NULL;
     float *w = NULL;
     TRY(setup(b, row, dir));
     w = mem_alloc(model_state_floats(&b->model), sizeof *w);
     TRY(comm_agree(&b->comm, w ? IAU_OK : FAIL(IAU_ERR_MEM, "parameters")));
     model_init_params(&b->model, 1, w);
-    TRY(is_iau ? time_iau(b, w, strcmp(row->name, "iau-cached") == 0)
+    TRY(is_iau         ? time_iau(b, w, strcmp(row->name, "iau-cached") == 0)
         : is_inference ? time_inference(b, w)
                        : time_training(b, row));
     print_row(b, row, is_iau);
@@ -239,7 +255,8 @@ int main(int argc, char **argv)
         const struct row *row = NULL;
         for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
             row = strcmp(rows[k].name, argv[i]) == 0 ? &rows[k] : row;
-        TRY(comm_agree(&b.comm, row ? IAU_OK : FAIL(IAU_ERR_USAGE, "no row is named '%s'", argv[i])));
+        TRY(comm_agree(&b.comm,
+                       row ? IAU_OK : FAIL(IAU_ERR_USAGE, "no row is named '%s'", argv[i])));
         TRY(run_row(&b, row, argv[1]));
     }
 out:

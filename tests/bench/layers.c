@@ -1,9 +1,11 @@
-/* Times every convolution and dense layer of the four models by itself, and a unit's gradient beside what exact sums
- * and the update add to it, for `make bench`. One thread; a JSON object a line: the machine, layers, models.
+/* Times every convolution and dense layer of the four models by itself, and a unit's gradient
+ * beside what exact sums and the update add to it, for `make bench`. One thread; a JSON object a
+ * line: the machine, layers, models.
  *
  * usage: layers [MODEL...]   lenet5, mlp, resnet18, vgg19; all without
- * Layers of equal shapes are timed once and counted. FLOPs are nominal: those of the plain sums, whatever a kernel
- * makes of them. Bytes are the least that must move: every input, output and weight once. */
+ * Layers of equal shapes are timed once and counted. FLOPs are nominal: those of the plain sums,
+ * whatever a kernel makes of them. Bytes are the least that must move: every input, output and
+ * weight once. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,7 @@
 
 enum { REPEATS = 5, SGEMM_N = 1024, SHAPE_CHARS = 80 };
 static const int64_t COPY_BYTES = (int64_t)1 << 28; /* far beyond every cache */
-static const double LEAST_SECONDS = 0.1;            /* short work is repeated until it took so long in all */
+static const double LEAST_SECONDS = 0.1; /* short work is repeated until it took so long in all */
 
 /* A model as `make bench` trains it. */
 struct subject {
@@ -110,7 +112,8 @@ static int print_machine(void)
     memset(m.to, 2, (size_t)COPY_BYTES);
     double sgemm = 2.0 * SGEMM_N * (double)n / best_seconds(run_sgemm, &m);
     double copy = 2.0 * (double)COPY_BYTES / best_seconds(run_copy, &m);
-    printf("{\"kind\": \"machine\", \"blas_core\": \"%s\", \"sgemm_gflops\": %.6g, \"copy_gb_s\": %.6g}\n",
+    printf("{\"kind\": \"machine\", \"blas_core\": \"%s\", \"sgemm_gflops\": %.6g, \"copy_gb_s\": "
+           "%.6g}\n",
            gemm_core_name(), 1e-9 * sgemm, 1e-9 * copy);
 out:
     free(m.a);
@@ -134,8 +137,8 @@ static int has_products(const struct layer *l)
 static int same_shape(const struct layer *a, const struct layer *b)
 {
     return a->ops == b->ops && memcmp(&a->in, &b->in, sizeof a->in) == 0 &&
-           memcmp(&a->out, &b->out, sizeof a->out) == 0 && a->k == b->k && a->stride == b->stride && a->pad == b->pad &&
-           a->n_tensor == b->n_tensor;
+           memcmp(&a->out, &b->out, sizeof a->out) == 0 && a->k == b->k && a->stride == b->stride &&
+           a->pad == b->pad && a->n_tensor == b->n_tensor;
 }
 
 static void run_conv(const struct bench *b, const struct layer *l)
@@ -145,7 +148,8 @@ static void run_conv(const struct bench *b, const struct layer *l)
     const float *in = b->in, *dout = b->dout, *w = b->w + l->tensor[0].offset;
     int has_bias = l->n_tensor > 1;
     if (b->pass == PASS_FORWARD)
-        conv_forward(&s, 1, &in, &w, has_bias ? b->w + l->tensor[1].offset : NULL, b->out, b->scratch);
+        conv_forward(&s, 1, &in, &w, has_bias ? b->w + l->tensor[1].offset : NULL, b->out,
+                     b->scratch);
     else if (b->pass == PASS_INPUT_GRAD)
         conv_input_grad(&s, 1, &dout, &w, b->din, b->scratch);
     else
@@ -162,7 +166,8 @@ static void run_dense(const struct bench *b, const struct layer *l)
     else if (b->pass == PASS_INPUT_GRAD)
         dense_input_grad(&s, 1, &dout, &w, b->din);
     else
-        dense_weight_grad(&s, 1, &in, &dout, b->dw + l->tensor[0].offset, b->dw + l->tensor[1].offset);
+        dense_weight_grad(&s, 1, &in, &dout, b->dw + l->tensor[0].offset,
+                          b->dw + l->tensor[1].offset);
 }
 
 static void run_pass(void *ctx)
@@ -181,14 +186,16 @@ static void run_gradient(void *ctx)
 static void run_exact_set(void *ctx)
 {
     const struct bench *b = ctx;
-    exact_set(b->acc, b->dw, b->model.n_param, exact_scale(b->subject->lanes, EXACT_BITS_VALUE), EXACT_BITS_VALUE);
+    exact_set(b->acc, b->dw, b->model.n_param, exact_scale(b->subject->lanes, EXACT_BITS_VALUE),
+              EXACT_BITS_VALUE);
 }
 
 static void run_exact_to_float(void *ctx)
 {
     const struct bench *b = ctx;
     int lanes = b->subject->lanes;
-    exact_to_float(b->dw, b->acc, b->model.n_param, exact_scale(lanes, EXACT_BITS_VALUE), 1.0 / lanes);
+    exact_to_float(b->dw, b->acc, b->model.n_param, exact_scale(lanes, EXACT_BITS_VALUE),
+                   1.0 / lanes);
 }
 
 static void run_update(void *ctx)
@@ -202,11 +209,12 @@ static void shape_text(const struct layer *l, char text[SHAPE_CHARS])
     if (is_kind(l, "dense"))
         snprintf(text, SHAPE_CHARS, "%lld -> %d", (long long)shape_count(l->in), l->out.c);
     else
-        snprintf(text, SHAPE_CHARS, "%dx%dx%d -> %dx%dx%d, %dx%d stride %d", l->in.c, l->in.h, l->in.w, l->out.c,
-                 l->out.h, l->out.w, l->k, l->k, l->stride);
+        snprintf(text, SHAPE_CHARS, "%dx%dx%d -> %dx%dx%d, %dx%d stride %d", l->in.c, l->in.h,
+                 l->in.w, l->out.c, l->out.h, l->out.w, l->k, l->k, l->stride);
 }
 
-/* All passes of layer i, which stands for `count` equal ones. A layer on the samples has no input gradient. */
+/* All passes of layer i, which stands for `count` equal ones. A layer on the samples has no input
+ * gradient. */
 static void print_layer(struct bench *b, int i, int count)
 {
     const struct layer *l = b->layer = &b->model.layer[i];
@@ -215,18 +223,21 @@ static void print_layer(struct bench *b, int i, int count)
     double lanes = b->subject->lanes, weights = (double)l->tensor[0].count;
     double places = is_kind(l, "conv2d") ? (double)l->out.h * l->out.w : 1;
     double flops = 2 * lanes * places * weights;
-    double bytes = sizeof(float) * (lanes * (double)(shape_count(l->in) + shape_count(l->out)) + weights);
+    double bytes =
+        sizeof(float) * (lanes * (double)(shape_count(l->in) + shape_count(l->out)) + weights);
     shape_text(l, text);
     for (b->pass = 0; b->pass < N_PASS; b->pass++) {
         if (b->pass == PASS_INPUT_GRAD && layer_source(l, i) == 0)
             continue;
         double seconds = best_seconds(run_pass, b);
-        printf("{\"kind\": \"%s\", \"model\": \"%s\", \"layer\": \"%.*s\", \"count\": %d, \"shape\": \"%s\", "
-               "\"lanes\": %d, \"pass\": \"%s\", \"flops\": %.0f, \"bytes\": %.0f, \"seconds\": %.6g, "
-               "\"gflops\": %.6g}\n",
-               is_kind(l, "dense") ? "dense" : "conv", b->subject->name, name_length, l->tensor[0].name, count, text,
-               b->subject->lanes, pass_name[b->pass], flops, bytes, seconds,
-               1e-9 * flops / seconds);
+        printf(
+            "{\"kind\": \"%s\", \"model\": \"%s\", \"layer\": \"%.*s\", \"count\": %d, \"shape\": "
+            "\"%s\", "
+            "\"lanes\": %d, \"pass\": \"%s\", \"flops\": %.0f, \"bytes\": %.0f, \"seconds\": %.6g, "
+            "\"gflops\": %.6g}\n",
+            is_kind(l, "dense") ? "dense" : "conv", b->subject->name, name_length,
+            l->tensor[0].name, count, text, b->subject->lanes, pass_name[b->pass], flops, bytes,
+            seconds, 1e-9 * flops / seconds);
     }
 }
 
@@ -249,10 +260,12 @@ static void print_model(struct bench *b)
 {
     double gradient = best_seconds(run_gradient, b), set = best_seconds(run_exact_set, b);
     double to_float = best_seconds(run_exact_to_float, b), update = best_seconds(run_update, b);
-    printf("{\"kind\": \"model\", \"model\": \"%s\", \"lanes\": %d, \"n_param\": %lld, \"n_buffer\": %lld, "
-           "\"gradient_s\": %.6g, \"exact_set_s\": %.6g, \"exact_to_float_s\": %.6g, \"update_s\": %.6g}\n",
-           b->subject->name, b->subject->lanes, (long long)b->model.n_param, (long long)b->model.n_buffer, gradient,
-           set, to_float, update);
+    printf("{\"kind\": \"model\", \"model\": \"%s\", \"lanes\": %d, \"n_param\": %lld, "
+           "\"n_buffer\": %lld, "
+           "\"gradient_s\": %.6g, \"exact_set_s\": %.6g, \"exact_to_float_s\": %.6g, \"update_s\": "
+           "%.6g}\n",
+           b->subject->name, b->subject->lanes, (long long)b->model.n_param,
+           (long long)b->model.n_buffer, gradient, set, to_float, update);
 }
 
 /* The longest arrays and the largest workspace that a layer of the model wants. */
@@ -262,7 +275,8 @@ static int allocate(struct bench *b)
     int64_t in = 0, out = 0, scratch = 0, lanes = b->subject->lanes;
     for (int i = 0; i < m->n_layer; i++) {
         const struct layer *l = &m->layer[i];
-        int64_t s = l->ops->scratch_floats(l, (int)lanes), n_in = shape_count(l->in), n_out = shape_count(l->out);
+        int64_t s = l->ops->scratch_floats(l, (int)lanes), n_in = shape_count(l->in),
+                n_out = shape_count(l->out);
         in = n_in > in ? n_in : in;
         out = n_out > out ? n_out : out;
         scratch = s > scratch ? s : scratch;
