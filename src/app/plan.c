@@ -41,7 +41,7 @@ out:
     return rc;
 }
 
-/* Design's formula: a rank's samples as stored, parameters x (24 bytes + 12 a thread), activations
+/* A rank's samples as stored, parameters x (24 bytes + 12 a thread), activations
  * of the units in flight. */
 static double rank_mib(const struct job *job, const struct stage *s, const struct engine *e,
                        int64_t n_rows)
