@@ -244,11 +244,16 @@ static void peak_memory_grows_with_use(void)
     CU_ASSERT_TRUE(peak >= BYTES);
     free(p);
     CU_ASSERT_TRUE(mem_peak_bytes() >= BYTES);
+#ifdef __SANITIZE_ADDRESS__
+    (void)peak;
+    harness_skip("a peak measured anew: the address sanitizer holds freed memory back");
+#else
     mem_peak_reset();
     if (access("/proc/self/clear_refs", W_OK) != 0)
         harness_skip("a peak measured anew: /proc/self/clear_refs");
     else
         CU_ASSERT_TRUE(mem_peak_bytes() < peak - BYTES / 2);
+#endif
 }
 
 static void clock_runs_forward(void)
