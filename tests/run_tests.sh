@@ -6,6 +6,8 @@ NP=${NP:-1 2 3}
 MPIRUN=${MPIRUN:-mpirun -q --bind-to none --oversubscribe}
 TEST_TIMEOUT=${TEST_TIMEOUT:-120}
 SCRIPT_TIMEOUT=$((4 * TEST_TIMEOUT))
+# One thread a rank unless a test asks for more, and waiting threads sleep: ranks and threads outnumber cores here.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 export BUILD=${BUILD:-build} MPIRUN PYTHON=${PYTHON:-/usr/bin/python3} COMPILE=${COMPILE:-cc}
 
 scratch=$(mktemp -d) || exit 1
