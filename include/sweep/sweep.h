@@ -106,6 +106,11 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit,
                void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
+/** Local. Call piece(ctx, begin, n) for pieces of [0, total) of at most SWEEP_PIECE, on all
+ * threads, in any order; booked as update. */
+enum { SWEEP_PIECE = 4096 };
+void sweep_pieces(struct engine *e, int64_t total,
+                  void (*piece)(void *ctx, int64_t begin, int64_t n), void *ctx);
 /** Collective. Sum over threads and ranks. @param what  what is summed, for messages; NULL: give
  * none
  *  @return IAU_OK, or IAU_ERR_NUMERIC naming `what` and the tensor where an addend was not finite

@@ -236,6 +236,19 @@ void sweep_run(struct engine *e, int64_t n_unit,
     e->cost.seconds[e->phase] += timer_now_s() - start;
 }
 
+void sweep_pieces(struct engine *e, int64_t total,
+                  void (*piece)(void *ctx, int64_t begin, int64_t n), void *ctx)
+{
+    double start = timer_now_s();
+    int64_t n_piece = (total + SWEEP_PIECE - 1) / SWEEP_PIECE;
+#pragma omp parallel for schedule(static) num_threads(e->n_thread) if (e->n_thread > 1)
+    for (int64_t i = 0; i < n_piece; i++) {
+        int64_t left = total - i * SWEEP_PIECE;
+        piece(ctx, i * SWEEP_PIECE, left < SWEEP_PIECE ? left : SWEEP_PIECE);
+    }
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+}
+
 /* The threads' accumulators into the first, each thread a range of places. */
 static void merge_threads(struct sums *s)
 {
