@@ -52,7 +52,7 @@ static void defaults_are_the_documented_ones(void)
     struct config cfg;
     accept(&cfg, DATA);
     CU_ASSERT_STRING_EQUAL(cfg.data.file, "d.h5");
-    CU_ASSERT_STRING_EQUAL(cfg.data.source_format, "");
+    CU_ASSERT_STRING_EQUAL(cfg.data.source.format, "");
     CU_ASSERT_EQUAL(cfg.data.seed, 1);
     CU_ASSERT_EQUAL(cfg.data.valid, 0.2);
     CU_ASSERT_EQUAL(cfg.data.mean.n, 0);
@@ -145,8 +145,8 @@ static void overrides_come_after_the_file(void)
     CU_ASSERT_EQUAL(cfg.forget.classes.n, 2);
     CU_ASSERT_EQUAL(cfg.forget.classes.v[1], 5);
     CU_ASSERT_EQUAL(cfg.model.hidden.v[0] * 10 + cfg.model.hidden.v[1], 84);
-    CU_ASSERT_EQUAL(cfg.data.source_files.n, 2);
-    CU_ASSERT_STRING_EQUAL(cfg.data.source_files.v[0], "a b");
+    CU_ASSERT_EQUAL(cfg.data.source.files.n, 2);
+    CU_ASSERT_STRING_EQUAL(cfg.data.source.files.v[0], "a b");
     CU_ASSERT_STRING_EQUAL(cfg.data.file, "x=y.h5");
     config_free(&cfg);
 }
@@ -340,8 +340,8 @@ static void effective_config_reads_back_the_same(void)
     char *second = config_text(&again, SCOPE_ALL, 0);
     CU_ASSERT_STRING_EQUAL(text, second);
     CU_ASSERT_STRING_EQUAL(again.data.file, "my \"data\".h5");
-    CU_ASSERT_STRING_EQUAL(again.data.source_files.v[1], "c\\d");
-    CU_ASSERT_STRING_EQUAL(again.data.source_files.v[2], "e: #f");
+    CU_ASSERT_STRING_EQUAL(again.data.source.files.v[1], "c\\d");
+    CU_ASSERT_STRING_EQUAL(again.data.source.files.v[2], "e: #f");
     CU_ASSERT_STRING_EQUAL(again.forget.ids, "null");
     CU_ASSERT_STRING_EQUAL(again.output.dir, "-x");
     CU_ASSERT_EQUAL(again.train.seed, INT64_MAX);

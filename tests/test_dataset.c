@@ -69,7 +69,7 @@ static int write_array(struct h5 *f, const char *path, enum record_type type, in
 {
     struct h5_array a = {0};
     int rc = IAU_OK;
-    TRY(h5_array_create(&a, f, path, type, ndim, dims, 4096));
+    TRY(h5_array_create(&a, f, path, type, ndim, dims, &(struct h5_layout){4096, 0}));
     TRY(h5_array_write(&a, 0, dims[0], v));
 out:
     h5_array_close(&a);

@@ -24,8 +24,7 @@ struct dataset {
     int is_table;      /* stored as [n][d] */
     int n_class;       /* labels lie in [0, n_class) */
     char **class_name; /* owned, [n_class] */
-    float *mean,
-        *std; /* owned, [c]: of the train part, in units of the stored value / 255 for uint8 */
+    float *mean, *std; /* owned, [c]: of the train part, of stored values divided by dataset_unit */
     char digest[DIGEST_CHARS]; /* as stored in the file */
 };
 
@@ -37,6 +36,13 @@ struct rows {
     void *x;             /* owned; [n][c][h][w] uint8 or float */
     int32_t *label;      /* owned; [n] */
 };
+
+/** Local. What stored values are divided by: uint8 images lie in [0, 1] then; tables are as they
+ * are. */
+static inline double dataset_unit(int is_u8, int is_table)
+{
+    return is_u8 && !is_table ? 255 : 1;
+}
 
 /** Collective. Open, check and describe a dataset file. `d` is empty, and safe to close, on error.
  *  @return IAU_OK, IAU_ERR_IO, IAU_ERR_FORMAT or IAU_ERR_MEM, equal on all ranks */

@@ -17,8 +17,7 @@ int engine_threads(void)
     return omp_get_max_threads();
 }
 
-/* value = ((raw / 255) - mean) / std for bytes, (raw - mean) / std for tables, as one product and
- * one sum. */
+/* value = (raw / unit - mean) / std, as one product and one sum. */
 static int set_normalisation(struct engine *e, const struct real_list *mean,
                              const struct real_list *std)
 {
@@ -42,7 +41,7 @@ static int set_normalisation(struct engine *e, const struct real_list *mean,
         double s = given ? std->v[c] : d->is_table ? 1 : d->std[c];
         if (!(s > 0))
             s = 1; /* a constant channel: only its mean goes */
-        e->scale[c] = (float)(1 / (s * (d->is_u8 ? 255 : 1)));
+        e->scale[c] = (float)(1 / (s * dataset_unit(d->is_u8, d->is_table)));
         e->shift[c] = (float)(-m / s);
     }
     return IAU_OK;
