@@ -44,6 +44,37 @@ void import_fails(const struct import_case *c, int code, const char *text)
     error_clear();
 }
 
+void import_cut_short(const struct import_case *c, const char *path, int is_text)
+{
+    char *p = NULL, printed[2048];
+    size_t n = 0;
+    int n_failed = 0;
+    comm_barrier(&test_comm);
+    CU_ASSERT_EQUAL(file_read_all(path, &p, &n, 1 << 24), IAU_OK);
+    comm_barrier(&test_comm);
+    for (size_t k = 0; k < 16; k++) {
+        struct capture capture;
+        if (test_comm.rank == 0)
+            put_bytes(path, p, n * k / 16);
+        capture_begin(&capture);
+        int rc = import_run(&c->request, &test_comm);
+        capture_end(&capture, printed, sizeof printed);
+        n_failed += rc != IAU_OK;
+        CU_ASSERT(rc == IAU_ERR_FORMAT || rc == IAU_ERR_DATA || (is_text && rc == IAU_OK));
+        if (rc != IAU_OK || !is_text)
+            expect_one_message(rc, rc, printed, strrchr(path, '/') + 1);
+        if (rc == IAU_OK && test_comm.rank == 0)
+            file_remove(c->request.out);
+        comm_barrier(&test_comm);
+        CU_ASSERT_EQUAL(file_exists(c->request.out), 0);
+        comm_barrier(&test_comm);
+    }
+    CU_ASSERT(n_failed >= (is_text ? 2 : 16));
+    if (test_comm.rank == 0)
+        put_bytes(path, p, n);
+    free(p);
+}
+
 char *join(const char *directory, const char *name)
 {
     char *path = NULL;

@@ -27,6 +27,11 @@ void import_works(const struct import_case *c);
 /** Collective. Run an import that must fail with one message and leave no file. */
 void import_fails(const struct import_case *c, int code, const char *text);
 
+/** Collective. Cut a source short at every sixteenth of its n bytes; each import must fail with one
+ * message that names the file, unless `text` is set: then it may work, but not always. Restores the
+ * file. */
+void import_cut_short(const struct import_case *c, const char *path, int is_text);
+
 /** DIRECTORY/NAME; the caller frees. */
 char *join(const char *directory, const char *name);
 /** Write a file, or abort. */

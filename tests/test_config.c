@@ -8,6 +8,7 @@
 #include "app/config_table.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "data/reader.h"
 #include "harness.h"
 #include "io/file.h"
 
@@ -538,6 +539,18 @@ static void batch_norm_wants_groups(void)
            "leaves no group of 16 samples");
 }
 
+/* The setting names the formats that the importer knows, in its order. */
+static void formats_are_those_of_the_importer(void)
+{
+    const char *choices = setting_find(config_table(), "data.source.format")->choices;
+    char known[256] = "";
+    for (int i = 0; import_formats[i]; i++) {
+        size_t at = strlen(known);
+        snprintf(known + at, sizeof(known) - at, "%s%s", i ? "|" : "", import_formats[i]->name);
+    }
+    CU_ASSERT_STRING_EQUAL(choices, known);
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -561,6 +574,7 @@ int main(int argc, char **argv)
         {"short memory is an error everywhere", short_memory_is_an_error_everywhere},
         {"models of one's own are lists", models_of_ones_own_are_lists},
         {"batch norm wants groups", batch_norm_wants_groups},
+        {"formats are those of the importer", formats_are_those_of_the_importer},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "config", tests);
 }

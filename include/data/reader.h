@@ -60,7 +60,8 @@ struct import_format {
 
 /** All formats, ended by NULL. */
 extern const struct import_format *const import_formats[];
-extern const struct import_format import_idx, import_cifar10, import_cifar100;
+extern const struct import_format import_idx, import_cifar10, import_cifar100, import_purchase,
+    import_svhn, import_csv, import_numpy, import_hdf5;
 
 /** Whether a text option is given. */
 static inline int source_has(const char *text)
@@ -90,12 +91,59 @@ int import_file_rewind(struct import_file *f);
 /** Check early that the file can hold the `n` bytes that its header promises: exactly so many if
  * plain. */
 int import_file_check_size(struct import_file *f, int64_t n);
+/** Whether it is not compressed; after the first read. */
+int import_file_is_plain(const struct import_file *f);
 /** Check that the file ends here. */
 int import_file_end(struct import_file *f);
 /** Close; fine on a zeroed or closed file. */
 void import_file_close(struct import_file *f);
 /** DIRECTORY/NAME, the caller frees; NULL when memory is short. */
 char *import_join(const char *directory, const char *name);
+
+/* --- text sources */
+
+/* A text source, plain or gzip, record by record. A record is a line; a newline between quotes is
+ * part of it. */
+struct import_text {
+    struct import_file file;
+    char *buffer; /* owned, [size + 1] */
+    size_t size, begin, end;
+    int at_end;              /* all of the file is in the buffer */
+    int64_t line, next_line; /* where the current record begins, and the next one; from 1 */
+};
+
+int import_text_open(struct import_text *t, const char *path);
+/** The next record that is not empty, without the end of its line; *text is NULL after the last
+ * one. It ends in a NUL, and may be changed until the next call. */
+int import_text_next(struct import_text *t, char **text);
+void import_text_close(struct import_text *t);
+/** Cut the field off that *at points to: *field is NUL-terminated, without quotes, and without
+ * blanks around it where it has none; *at becomes the next field, NULL after the last one.
+ *  @return 0 if the quotes in it are wrong */
+int import_text_field(char **at, char **field);
+/** Whether a text is a finite number, and which. */
+int import_number(const char *text, double *x);
+/** Whether a text is an integer of 64 bits, and which. */
+int import_integer(const char *text, int64_t *x);
+
+/* The different labels of a source, in the making and then in order. */
+struct import_classes {
+    int n, room;
+    char **name; /* owned, each owned; sorted: by value if all are numbers, else as bytes */
+    int *slot;   /* owned, [room]; a hash table of indices into name, or -1 */
+};
+
+/** Add a label, unless it is there. @return IAU_OK, IAU_ERR_DATA (too many, in the file `path`) or
+ * IAU_ERR_MEM */
+int import_classes_add(struct import_classes *c, const char *name, const char *path);
+/** Bring them into their order; none may be added afterwards. @return IAU_OK or IAU_ERR_DATA (fewer
+ * than two) */
+int import_classes_sort(struct import_classes *c, const char *path);
+/** The index of a label, -1 if it is not there. */
+int import_classes_find(const struct import_classes *c, const char *name);
+void import_classes_free(struct import_classes *c);
+
+/* --- files of a published data set */
 
 /* The files of both parts. */
 struct import_paths {

@@ -24,7 +24,8 @@ enum {
 static const struct setting general[] = {
     {"data.file", SETTING_TEXT, AT(data.file),
      .help = "Dataset file, as `iau import` writes it. Required."},
-    {"data.source.format", SETTING_TEXT, AT(data.source.format), .choices = "idx|cifar10|cifar100",
+    {"data.source.format", SETTING_TEXT, AT(data.source.format),
+     .choices = "idx|cifar10|cifar100|svhn|purchase|csv|numpy|hdf5",
      .help = "Format to import from when data.file is missing (`iau run`); these settings are the "
              "options of `iau import`, too."},
     {"data.source.files", SETTING_TEXTS, AT(data.source.files),

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/error.h"
 #include "core/memory.h"
@@ -13,8 +14,9 @@
 #include "io/file.h"
 #include "par/comm.h"
 
-const struct import_format *const import_formats[] = {&import_idx, &import_cifar10,
-                                                      &import_cifar100, NULL};
+const struct import_format *const import_formats[] = {
+    &import_idx, &import_cifar10, &import_cifar100, &import_svhn, &import_purchase,
+    &import_csv, &import_numpy,   &import_hdf5,     NULL};
 
 /* --- options */
 
@@ -119,6 +121,17 @@ static char *source_text(const struct source_opts *o, const struct import_format
 
 /* --- the request */
 
+/* Cut the end off a file's name, of NAME.csv.gz both. */
+static void cut_ending(char *name)
+{
+    for (int is_gz = 1; is_gz;) {
+        char *dot = strrchr(name, '.');
+        is_gz = dot && strcmp(dot, ".gz") == 0;
+        if (dot && dot > name)
+            *dot = '\0';
+    }
+}
+
 /* The name asked for, the format's, or the last component of a single source or of the output; the
  * caller frees. */
 static char *choose_name(const struct import_request *q, const struct import_format *format)
@@ -137,8 +150,9 @@ static char *choose_name(const struct import_request *q, const struct import_for
     char *slash = strrchr(name, '/');
     if (slash && slash[1])
         memmove(name, slash + 1, strlen(slash + 1) + 1);
-    if (o->files.n != 1 && length > 3 && strrchr(name, '.') > name)
-        *strrchr(name, '.') = '\0';
+    struct stat st;
+    if (o->files.n != 1 || (stat(o->files.v[0], &st) == 0 && S_ISREG(st.st_mode)))
+        cut_ending(name);
     return name;
 }
 

@@ -112,6 +112,11 @@ int import_file_check_size(struct import_file *f, int64_t n)
     return IAU_OK;
 }
 
+int import_file_is_plain(const struct import_file *f)
+{
+    return gzdirect(f->gz);
+}
+
 int import_file_end(struct import_file *f)
 {
     char more;
