@@ -5,9 +5,9 @@
 
 #include <stddef.h>
 
-#include "data/dataset.h"
 #include "data/import.h"
 #include "data/reader.h"
+#include "data/rows.h"
 #include "harness.h"
 
 enum { IMPORT_MOST_FILES = 8 };

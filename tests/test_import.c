@@ -10,7 +10,7 @@
 #include "capture.h"
 #include "core/error.h"
 #include "core/memory.h"
-#include "data/dataset.h"
+#include "data/rows.h"
 #include "data/split.h"
 #include "import_case.h"
 #include "io/file.h"

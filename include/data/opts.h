@@ -28,6 +28,7 @@ struct source_opts {
 struct data_opts {
     char *file;                /* owned; the dataset file */
     struct source_opts source; /* to import from where the file is missing */
+    int64_t memory_mib;        /* of a rank for samples; more are streamed; 0: no limit */
     int64_t seed;              /* of the train/validation split */
     double valid;              /* share of the training part held out for validation */
     struct real_list mean,

@@ -66,6 +66,10 @@ static const struct setting general[] = {
     {"data.source.compress", SETTING_SWITCH, AT(data.source.compress), "off",
      .help = "Compress the samples in the dataset file: smaller, but slower to write and to "
              "read."},
+    {"data.memory_mib", SETTING_INT, AT(data.memory_mib), "0", SPAN(0, 1073741824), .unit = "MiB",
+     .help =
+         "Memory of a rank for samples. What takes more is streamed from the dataset file while "
+         "it is worked on, which does not change a byte of the result; 0: no limit."},
     {"data.seed", SETTING_INT, AT(data.seed), "1", NUMPY_SEED, .scopes = IN_ALL,
      .help = "Seed of the training/validation split (numpy's legacy shuffle)."},
     {"data.valid", SETTING_REAL, AT(data.valid), "0.2", BELOW(0, 1), .scopes = IN_ALL,

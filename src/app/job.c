@@ -225,8 +225,10 @@ int job_check_stop(const struct job *job, const char *work, const char *name)
 
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e)
 {
-    return comm_agree(job->comm, engine_init(e, &job->model, &job->dataset, (int)train->unit,
-                                             &job->cfg.data.mean, &job->cfg.data.std, job->comm));
+    int rc = engine_init(e, &job->model, &job->dataset, (int)train->unit, &job->cfg.data.mean,
+                         &job->cfg.data.std, job->comm);
+    e->memory_bytes = job->cfg.data.memory_mib << 20;
+    return comm_agree(job->comm, rc);
 }
 
 char *job_path(const char *folder, const char *name, const char *suffix)
