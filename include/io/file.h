@@ -13,6 +13,10 @@ int file_write_atomic(const char *path, const void *p, size_t n_bytes);
 /** Local. Name (malloc'd, caller frees) for a temporary file beside `path`; NULL when memory is
  * short. */
 char *file_temporary_name(const char *path);
+/** Local. Remove what writers of `path` that were killed left beside it: temporary files of this
+ * host whose process is gone and which nobody has locked. What cannot be removed stays.
+ * @return IAU_OK or IAU_ERR_MEM */
+int file_remove_stale(const char *path);
 /** Local. fsync `temporary`, rename it to `path`, fsync the directory; removes `temporary` on
  * error. For writers that stream. Refuses a `path` that exists and is no regular file. */
 int file_commit(const char *temporary, const char *path);

@@ -22,9 +22,8 @@ struct sums {
     int n_segment;
     struct segment segment[SUMS_MAX_SEGMENTS];
     int n_thread;
-    int64_t
-        length;   /* of one accumulator: segments, then a count of bad addends, then a stop flag */
-    int64_t *acc; /* owned, [n_thread][length]; the first holds the result after the reduction */
+    int64_t length; /* of one accumulator: segments, then room for the three below */
+    int64_t *acc;   /* owned, [n_thread][length]; the first holds the result after the reduction */
     uint8_t *touched; /* owned, [n_thread][n_segment]: the segment's vector holds an addend, not old
                          numbers */
     int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or
@@ -53,7 +52,12 @@ void sums_add_mean(const struct sums *s, int segment, double weight, int64_t beg
 /** Local. The vector's sum as double; a value's sum. */
 void sums_total(const struct sums *s, int segment, double *out);
 double sums_value(const struct sums *s, int segment, int i);
-/** Local. Places of the count of bad addends and of the stop flag in an accumulator. */
+/** Local. Places in an accumulator of a failure to read, of the count of bad addends, and of the
+ * stop flag. */
+static inline int64_t *sums_failed(struct sums *s, int thread)
+{
+    return s->acc + thread * s->length + s->length - 3;
+}
 static inline int64_t *sums_bad(struct sums *s, int thread)
 {
     return s->acc + thread * s->length + s->length - 2;

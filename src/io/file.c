@@ -1,10 +1,13 @@
 /* Files leave whole or not at all: written beside the target, synced, renamed, and the directory
  * synced. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,10 +78,12 @@ int file_check_target(const char *path)
     return rc;
 }
 
-char *file_temporary_name(const char *path)
+static const char temporary_end[] = ".tmp";
+
+/* TARGET.HOST. and room for the rest. Beside what a link points to: a rename cannot leave the file
+ * system. Host and process keep two jobs that write the same target apart. */
+static char *temporary_lead(const char *path)
 {
-    /* Beside what a link points to: a rename cannot leave the file system. Host and process keep
-     * two jobs that write the same target apart. */
     char host[HOST_NAME_MAX + 1] = "";
     gethostname(host, sizeof host - 1);
     char *real = realpath(path, NULL);
@@ -86,9 +91,50 @@ char *file_temporary_name(const char *path)
     size_t size = strlen(target) + strlen(host) + 32;
     char *name = mem_alloc((int64_t)size, 1);
     if (name)
-        snprintf(name, size, "%s.%s.%ld.tmp", target, host, (long)getpid());
+        snprintf(name, size, "%s.%s.", target, host);
     free(real);
     return name;
+}
+
+char *file_temporary_name(const char *path)
+{
+    char *name = temporary_lead(path);
+    if (name)
+        sprintf(name + strlen(name), "%ld%s", (long)getpid(), temporary_end);
+    return name;
+}
+
+/* Whether nobody writes this temporary file any more; `pid` is the number in its name. */
+static int is_stale(int directory, const char *name, const char *pid)
+{
+    char *end;
+    long number = strtol(pid, &end, 10);
+    if (end == pid || strcmp(end, temporary_end) != 0 || number <= 0 || number > INT_MAX)
+        return 0;
+    if (kill((pid_t)number, 0) == 0 || errno != ESRCH)
+        return 0;
+    int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int is_free = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_free;
+}
+
+int file_remove_stale(const char *path)
+{
+    char *lead = temporary_lead(path), *directory = lead ? directory_of(lead) : NULL;
+    DIR *dir = directory ? opendir(directory) : NULL;
+    const char *base = lead && strrchr(lead, '/') ? strrchr(lead, '/') + 1 : lead;
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (strncmp(e->d_name, base, strlen(base)) == 0 &&
+            is_stale(dirfd(dir), e->d_name, e->d_name + strlen(base)))
+            unlinkat(dirfd(dir), e->d_name, 0);
+    int rc = directory ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory to write %s", path);
+    if (dir)
+        closedir(dir);
+    free(directory);
+    free(lead);
+    return rc;
 }
 
 static int sync_path(const char *path, int flags)

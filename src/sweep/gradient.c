@@ -71,7 +71,7 @@ void sweep_add_gradient(struct engine *e, const float *w, const struct work *wor
                         int segment)
 {
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
-    sweep_run(e, work->n_unit, unit_gradient, &p);
+    sweep_work(e, work, unit_gradient, &p);
     e->cost.gradients += s->segment[segment].n_samples;
 }
 
@@ -79,7 +79,7 @@ void sweep_add_loss(struct engine *e, const float *w, const struct work *work, s
                     int segment)
 {
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
-    sweep_run(e, work->n_unit, unit_forward_loss, &p);
+    sweep_work(e, work, unit_forward_loss, &p);
     e->cost.forwards += s->segment[segment].n_samples;
 }
 
@@ -89,7 +89,7 @@ void sweep_add_step_gradient(struct engine *e, const float *w, const struct work
     REQUIRE(!keep || work->n_unit <= e->n_kept);
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep, .norm = e->step_norm};
     promise(e, work->n_unit, s);
-    sweep_run(e, work->n_unit, unit_gradient, &p);
+    sweep_work(e, work, unit_gradient, &p);
     e->cost.gradients += s->segment[0].n_samples;
 }
 

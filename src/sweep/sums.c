@@ -54,7 +54,7 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
                    (size_t)g->n_value * sizeof *s->acc);
         }
         s->first_bad[t] = INT64_MAX;
-        *sums_bad(s, t) = *sums_stop(s, t) = 0;
+        *sums_failed(s, t) = *sums_bad(s, t) = *sums_stop(s, t) = 0;
     }
 }
 

@@ -20,36 +20,21 @@
  * to stop. */
 static const int64_t CHECKPOINT_DUE = (int64_t)1 << 32;
 
-/* The order of this rank's shards in an epoch, as places in its rows. */
-static void order_epoch(struct training *s)
+/* This rank's units of the next step; none where their samples cannot be read, which the step's
+ * reduction tells everybody. */
+static struct work step_work(struct training *s)
 {
-    const struct trainer *t = s->trainer;
-    int64_t offset = 0;
+    struct engine *e = s->trainer->engine;
+    int64_t n_unit;
+    double start = timer_now_s();
+    int rc = feed_step(&s->feed, s->state.epoch, s->state.step, &n_unit);
+    engine_fail(e, rc);
+    e->cost.seconds[PHASE_READ] += timer_now_s() - start;
     s->augment.epoch = s->state.epoch;
-    for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
-        struct range r = shard_positions(&s->plan, (int)j);
-        int64_t n = r.end - r.begin;
-        shard_order(n, (uint64_t)t->opts->seed, s->state.epoch, (int)j, s->order + offset);
-        for (int64_t i = 0; i < n; i++)
-            s->order[offset + i] += (int32_t)offset;
-        offset += n;
-    }
-}
-
-/* This rank's units of a step. */
-static struct work step_work(struct training *s, int64_t step)
-{
-    int64_t offset = 0, n_unit = 0;
-    for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
-        struct range all = shard_positions(&s->plan, (int)j),
-                     unit = shard_unit(&s->plan, (int)j, step);
-        if (unit.end > unit.begin)
-            s->piece[n_unit++] =
-                (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
-        offset += all.end - all.begin;
-    }
-    const struct augment *augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL;
-    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece, .augment = augment};
+    return (struct work){.rows = &s->feed.rows,
+                         .n_unit = rc == IAU_OK ? n_unit : 0,
+                         .piece = s->feed.piece,
+                         .augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL};
 }
 
 /* The reduced sums of H v on the same batch, v being its normalised gradient; g keeps the gradient.
@@ -97,7 +82,7 @@ static int train_step(struct training *s, int64_t *stop)
     char what[96];
     struct update update = {.s = s, .alpha = t->opts->restriction.alpha};
     int64_t n = shard_step_samples(&s->plan, s->state.step);
-    struct work work = step_work(s, s->state.step);
+    struct work work = step_work(s);
     snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
              (long long)s->state.step + 1);
     sums_begin(&s->sums, &n);
@@ -208,7 +193,6 @@ static int end_epoch(struct training *s, int *enough)
 
 static int run_epoch(struct training *s, int *enough)
 {
-    order_epoch(s);
     s->epoch_start_s = timer_now_s();
     while (s->state.step < s->plan.n_step) {
         int64_t stop = 0;
