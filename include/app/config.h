@@ -14,9 +14,8 @@ struct origin_opts {
 };
 
 struct output_opts {
-    char *dir;           /* owned */
-    char *origins;       /* owned; the folder of the origins' files, "": dir */
-    double checkpoint_s; /* seconds between restart files; 0: only when stopped */
+    char *dir;     /* owned */
+    char *origins; /* owned; the folder of the origins' files, "": dir */
 };
 
 struct evaluate_opts {
@@ -34,6 +33,7 @@ struct config {
     struct method_opts *method; /* owned */
     struct evaluate_opts evaluate;
     struct output_opts output;
+    struct checkpoint_opts checkpoint;
 };
 
 /* What a file's settings text covers. */

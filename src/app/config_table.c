@@ -128,9 +128,15 @@ static const struct setting general[] = {
     {"output.origins", SETTING_TEXT, AT(output.origins),
      .help = "Folder of the origins' files, for requests with an output.dir of their own. Empty: "
              "output.dir."},
-    {"output.checkpoint_s", SETTING_REAL, AT(output.checkpoint_s), "600", FROM(0),
+    {"checkpoint.every_seconds", SETTING_REAL, AT(checkpoint.every_seconds), "600", FROM(0),
      .unit = "seconds",
-     .help = "Time between two restart files; 0: only when stopped by a signal."},
+     .help = "Time between two restart files of a model in the making; 0: not by the clock. One is "
+             "also written when a signal stops the run."},
+    {"checkpoint.every_steps", SETTING_INT, AT(checkpoint.every_steps), "0", FROM(0),
+     .unit = "steps", .help = "Steps between two restart files; 0: not by steps."},
+    {"checkpoint.keep", SETTING_INT, AT(checkpoint.keep), "1", SPAN(1, 100), .unit = "files",
+     .help = "Restart files of a model to keep until it is complete: the newest, "
+             "NAME.restart.h5, and the ones before it, NAME.restart.1.h5 and so on."},
 };
 
 static const struct setting of_method[] = {

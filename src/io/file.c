@@ -1,8 +1,10 @@
 /* Files leave whole or not at all: written beside the target, synced, renamed, and the directory
  * synced. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -75,20 +77,65 @@ int file_check_target(const char *path)
     return rc;
 }
 
+/* ".HOST.NAMESPACE." of this process: process numbers mean something within these only, and two
+ * jobs that write the same target must not take the same name. */
+static void own_part(char out[HOST_NAME_MAX + 32])
+{
+    char host[HOST_NAME_MAX + 1] = "";
+    struct stat st = {0};
+    gethostname(host, sizeof host - 1);
+    stat("/proc/self/ns/pid", &st);
+    snprintf(out, HOST_NAME_MAX + 32, ".%s.%llx.", host, (unsigned long long)st.st_ino);
+}
+
+/* What a link points to, or `path` itself: a rename cannot leave the file system. The caller frees.
+ */
+static char *target_of(const char *path)
+{
+    char *real = realpath(path, NULL);
+    return real ? real : mem_strdup(path);
+}
+
 char *file_temporary_name(const char *path)
 {
-    /* Beside what a link points to: a rename cannot leave the file system. Host and process keep
-     * two jobs that write the same target apart. */
-    char host[HOST_NAME_MAX + 1] = "";
-    gethostname(host, sizeof host - 1);
-    char *real = realpath(path, NULL);
-    const char *target = real ? real : path;
-    size_t size = strlen(target) + strlen(host) + 32;
-    char *name = mem_alloc((int64_t)size, 1);
+    char own[HOST_NAME_MAX + 32], *target = target_of(path);
+    own_part(own);
+    size_t size = (target ? strlen(target) : 0) + strlen(own) + 32;
+    char *name = target ? mem_alloc((int64_t)size, 1) : NULL;
     if (name)
-        snprintf(name, size, "%s.%s.%ld.tmp", target, host, (long)getpid());
-    free(real);
+        snprintf(name, size, "%s%s%ld.tmp", target, own, (long)getpid());
+    free(target);
     return name;
+}
+
+/* Whether `name` is START, the number of a process that is no more, and ".tmp". */
+static int is_stale(const char *name, const char *start)
+{
+    char *end;
+    size_t n = strlen(start);
+    if (strncmp(name, start, n) != 0 || name[n] < '1' || name[n] > '9')
+        return 0;
+    long pid = strtol(name + n, &end, 10);
+    return strcmp(end, ".tmp") == 0 && pid != getpid() && kill((pid_t)pid, 0) != 0 &&
+           errno == ESRCH;
+}
+
+void file_remove_stale(const char *path)
+{
+    char own[HOST_NAME_MAX + 32], start[NAME_MAX + 1];
+    char *target = target_of(path), *directory = target ? directory_of(target) : NULL;
+    DIR *dir = directory ? opendir(directory) : NULL;
+    if (dir) {
+        const char *slash = strrchr(target, '/');
+        own_part(own);
+        int n = snprintf(start, sizeof start, "%s%s", slash ? slash + 1 : target, own);
+        for (struct dirent *e; n < (int)sizeof start && (e = readdir(dir));)
+            if (is_stale(e->d_name, start))
+                unlinkat(dirfd(dir), e->d_name, 0);
+        closedir(dir);
+    }
+    free(directory);
+    free(target);
 }
 
 static int sync_path(const char *path, int flags)
@@ -159,6 +206,7 @@ int file_write_atomic(const char *path, const void *p, size_t n_bytes)
     int there, rc = check_kind(path, &there);
     if (rc != IAU_OK)
         return rc;
+    file_remove_stale(path);
     char *temporary = file_temporary_name(path);
     if (!temporary)
         return FAIL(IAU_ERR_MEM, "no memory to write %s", path);
@@ -237,4 +285,27 @@ int file_remove(const char *path)
     if (unlink(path) != 0 && errno != ENOENT)
         return FAIL(IAU_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
     return IAU_OK;
+}
+
+int file_move(const char *from, const char *to)
+{
+    if (rename(from, to) != 0 && errno != ENOENT)
+        return FAIL(IAU_ERR_IO, "cannot move %s to %s: %s", from, to, strerror(errno));
+    return IAU_OK;
+}
+
+int file_duplicate(const char *from, const char *to)
+{
+    char *p = NULL;
+    size_t n_bytes;
+    int rc = file_remove(to);
+    if (rc != IAU_OK || link(from, to) == 0 || errno == ENOENT)
+        return rc;
+    if (errno == ENOSPC || errno == EROFS || errno == EACCES)
+        return FAIL(IAU_ERR_IO, "cannot write %s: %s", to, strerror(errno));
+    TRY(file_read_all(from, &p, &n_bytes, SIZE_MAX)); /* a file system without links */
+    TRY(file_write_atomic(to, p, n_bytes));
+out:
+    free(p);
+    return rc;
 }
