@@ -26,14 +26,14 @@ static void a_config_command_takes_overrides_and_flags(void)
 {
     struct cli cli;
     CU_ASSERT_EQUAL(PARSE(&cli, "train", "--train.epochs=5", "c.yaml", "--force", "-v", "--dry-run",
-                          "--data.file=a b.h5"),
+                          "--strict", "--data.file=a b.h5"),
                     IAU_OK);
     CU_ASSERT_EQUAL(cli.command, COMMAND_TRAIN);
     CU_ASSERT_STRING_EQUAL(cli.config, "c.yaml");
     CU_ASSERT_EQUAL(cli.n_override, 2);
     CU_ASSERT_STRING_EQUAL(cli.override[0], "--train.epochs=5");
     CU_ASSERT_STRING_EQUAL(cli.override[1], "--data.file=a b.h5");
-    CU_ASSERT(cli.force && cli.verbose && cli.dry_run && !cli.quiet && !cli.help);
+    CU_ASSERT(cli.force && cli.verbose && cli.dry_run && cli.strict && !cli.quiet && !cli.help);
     cli_free(&cli);
     for (int i = COMMAND_TRAIN; i <= COMMAND_RUN; i++) {
         CU_ASSERT_EQUAL(PARSE(&cli, (char *)cli_command_name(i), "-q", "--", "-c.yaml"), IAU_OK);

@@ -21,6 +21,7 @@ struct cli {
     int help, version;  /* print that and stop; nothing else is checked then */
     int quiet, verbose; /* not both; verbose: errors say where in the source they arose */
     int force;   /* import, train, unlearn, evaluate, run: replace outputs that are in the way */
+    int strict;  /* the same: ranks that may give other bytes than equal nodes are an error */
     int dry_run; /* train, unlearn, evaluate, run: check and print the plan */
     const char *config; /* train, unlearn, evaluate, run: the YAML file */
     int n_override;

@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "app/config.h"
+#include "app/machine.h"
 #include "data/import.h"
 #include "nn/model.h"
 #include "sweep/sweep.h"
@@ -21,7 +22,7 @@ struct job {
     struct partition sets;
     char forget_digest[DIGEST_CHARS]; /* SHA-256 of the forget set's rows, "" without a request */
     char train_digest[DIGEST_CHARS];  /* of the training set's rows */
-    int same_bytes;                   /* all ranks have the same CPU and BLAS core type */
+    struct machine machine;           /* the ranks' hosts */
     struct progress progress;
 };
 
@@ -47,8 +48,5 @@ int job_check_stop(const struct job *job, const char *work, const char *name);
 int job_import(const struct import_request *request, const struct comm *comm);
 /** Local. FOLDER/NAME + suffix; the caller frees, NULL when memory is short. */
 char *job_path(const char *folder, const char *name, const char *suffix);
-/** Collective. Line on what runs where: hosts, ranks, threads, MPI, BLAS; warns of mixed CPUs and
- * of a BLAS that does not use the CPU's vectors. Fills job->same_bytes. */
-void job_describe_machine(struct job *job);
 
 #endif

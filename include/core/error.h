@@ -15,6 +15,7 @@
     X(IAU_ERR_DATA, 1)    /* inputs do not fit together */               \
     X(IAU_ERR_NUMERIC, 1) /* a value is not finite or too large */       \
     X(IAU_ERR_CPU, 2)     /* the CPU lacks instructions of this build */ \
+    X(IAU_ERR_HOSTS, 2)   /* ranks run where they do not fit together */ \
     X(IAU_ERR_REPLICA, 1) /* ranks disagree on the parameters */         \
     X(IAU_ERR_MEM, 1)     /* out of memory */
 

@@ -19,6 +19,9 @@ struct restart {
     const char *name;     /* borrowed; the model's, for messages */
     struct checkpoint_opts opts;
     int resume;         /* go on from the file */
+    int strict;         /* refuse a file from another kind of machine */
+    int mixed;          /* several kinds of machines have a hand in this: set by the caller for the
+                           ranks of now, and by restart_load for those before */
     double saved_s;     /* when the last one was written, or the work began */
     int64_t saved_step; /* after which step that was */
 };
@@ -55,8 +58,8 @@ int64_t restart_word(const struct restart *r, const struct comm *comm, int64_t s
 int restart_obey(struct restart *r, struct engine *e, int64_t word, int64_t step,
                  const struct restart_state *s);
 /** Collective. Every rank fills the state, and the engine's cost, from the file. @return IAU_OK,
- * IAU_ERR_IO, IAU_ERR_FORMAT, IAU_ERR_DATA or IAU_ERR_MEM, agreed */
-int restart_load(const struct restart *r, struct engine *e, const struct restart_state *s);
+ * IAU_ERR_IO, IAU_ERR_FORMAT, IAU_ERR_DATA, IAU_ERR_HOSTS or IAU_ERR_MEM, agreed */
+int restart_load(struct restart *r, struct engine *e, const struct restart_state *s);
 /** Local, rank 0. Remove the file `path` and the older ones beside it. */
 int restart_remove(const char *path);
 

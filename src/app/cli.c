@@ -35,6 +35,7 @@ static const struct option options[] = {
     {"--quiet", 'q', OPTION_FLAG, offsetof(struct cli, quiet), FOR_ANY},
     {"--verbose", 'v', OPTION_FLAG, offsetof(struct cli, verbose), FOR_ANY},
     {"--force", 0, OPTION_FLAG, offsetof(struct cli, force), FOR_CONFIG | FOR_IMPORT},
+    {"--strict", 0, OPTION_FLAG, offsetof(struct cli, strict), FOR_CONFIG},
     {"--dry-run", 0, OPTION_FLAG, offsetof(struct cli, dry_run), FOR_CONFIG},
     {"--out", 0, OPTION_TEXT, offsetof(struct cli, out), FOR_IMPORT},
     {"--name", 0, OPTION_TEXT, offsetof(struct cli, name), FOR_IMPORT},

@@ -36,9 +36,10 @@ static const char exit_status[] =
     "Exit status:\n"
     "  0   done, or done already\n"
     "  1   failed; the outputs there were before are unchanged\n"
-    "  2   wrong command line or setting, or a build for another CPU\n"
+    "  2   wrong command line or setting, a build for another CPU, or ranks\n"
+    "      that do not fit together\n"
     "  75  stopped early by SIGUSR1 or SIGTERM: run it again to do the rest; training\n"
-    "      goes on from its restart file\n";
+    "      and unlearning in several steps go on from their restart files\n";
 
 static const char config_options[] =
     "Options:\n"
@@ -51,6 +52,8 @@ static const char config_options[] =
     "      --force              make every output anew, and replace what is there; a\n"
     "                           forced run that was stopped goes on from its restart\n"
     "                           file\n"
+    "      --strict             refuse nodes of different CPUs, BLAS kernels or\n"
+    "                           libraries, which may change the last bits of a result\n"
     "  -q, --quiet              errors and warnings only\n"
     "  -v, --verbose            errors say where in the source they arose\n"
     "  -h, --help               this text\n"

@@ -145,16 +145,20 @@ static int write_results(struct results *r, const char *path)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
+    int same_bytes = r->job->machine.same_bytes;
     for (int i = 0; i < r->stages->n; i++) {
         struct entry *entry = &r->entry[i];
         if (!entry->stage)
             continue;
+        same_bytes = same_bytes &&
+                     strcmp(record_text(&entry->file.record, "/provenance", "same_bytes", "yes"),
+                            "yes") == 0;
         struct entry *twin = twin_of(r, entry->stage);
         TRY(evaluation_to_record(&entry->evaluation, twin ? &twin->evaluation : NULL,
                                  entry->stage->name, r->job->cfg.evaluate.samples, &r->record));
         TRY(describe_entry(r, entry));
     }
-    TRY(provenance_add(&r->record, r->job));
+    TRY(provenance_add(&r->record, r->job, same_bytes));
     TRY(format_digest(RESULTS_FORMAT, &r->record, digest));
     TRY(record_set_text(&r->record, "/", "format", RESULTS_FORMAT));
     TRY(record_set_text(&r->record, "/", "digest", digest));

@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "app/commands.h"
+#include "app/machine.h"
 #include "app/version.h"
 #include "core/cpu.h"
 #include "core/error.h"
@@ -58,6 +59,7 @@ int main(int argc, char **argv)
     struct cli cli = {0};
     TRY(comm_start(&comm, &argc, &argv));
     TRY(check_cpu(&comm));
+    TRY(machine_check_program(&comm));
     gemm_start();
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error with a message */
     TRY(comm_agree(&comm, cli_parse(&cli, argc, argv)));

@@ -87,13 +87,15 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
                               .settings = settings,
                               .name = s->name,
                               .opts = job->cfg.checkpoint,
-                              .resume = resume};
+                              .resume = resume,
+                              .strict = job->cli->strict,
+                              .mixed = !job->machine.same_bytes};
     mem_peak_reset();
     TRY(job_begin_output(job, s->folder));
     TRY(job_engine(job, stage_train_opts(job, s), &e));
     TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
                              : run_iau(job, s, &restart, &e, &o));
-    TRY(model_file_write(job, s, settings, &o, &e.cost));
+    TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
     TRY(comm_agree(job->comm, job->comm->rank == 0 ? restart_remove(s->restart_path) : IAU_OK));
 out:
     outcome_free(&o);

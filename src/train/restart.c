@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cpu.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "core/stop.h"
 #include "io/file.h"
 #include "io/formats.h"
+#include "kernel/gemm.h"
 #include "train/checkpoint.h"
 
 /* Rank 0's mark in a stop word, above any number of ranks that ask to stop. */
@@ -104,6 +106,9 @@ static int write_file(const struct restart *r, const struct engine *e,
     for (int i = 0; i < s->n; i++)
         if (s->item[i].at)
             TRY(add_item(&out, e->model, &s->item[i]));
+    TRY(record_set_text(&out, "/", "cpu", cpu_name()));
+    TRY(record_set_text(&out, "/", "blas_core", gemm_core_name()));
+    TRY(record_set_i64(&out, "/", "mixed", r->mixed));
     TRY(checkpoint_add_cost(&out, "/cost", &e->cost));
     TRY(format_digest(RESTART_FORMAT, &out, digest));
     TRY(record_set_text(&out, "/", "digest", digest));
@@ -154,7 +159,28 @@ static int get_item(const struct record *in, const char *file, const struct mode
     }
 }
 
-static int read_file(const struct restart *r, struct engine *e, const struct restart_state *s)
+/* A run that goes on elsewhere may end with other bits than one that stayed; it says so. */
+static int compare_machine(struct restart *r, const struct record *in)
+{
+    const char *cpu = record_text(in, "/", "cpu", ""),
+               *core = record_text(in, "/", "blas_core", "");
+    const struct record_attribute *mixed = record_attribute_find(in, "/", "mixed");
+    int differs = strcmp(cpu, cpu_name()) != 0 || strcmp(core, gemm_core_name()) != 0;
+    if ((differs || (mixed && mixed->i64)) && r->strict)
+        return FAIL(
+            IAU_ERR_HOSTS,
+            "%s was written on another kind of machine (%s, BLAS core %s) than this one (%s, "
+            "%s), or on several; --strict does not go on from it",
+            r->path, cpu, core, cpu_name(), gemm_core_name());
+    if (differs)
+        log_warn("%s was written on another kind of machine (%s, BLAS core %s) than this one (%s, "
+                 "%s); the end may differ in its last bits, and says same_bytes = no",
+                 r->path, cpu, core, cpu_name(), gemm_core_name());
+    r->mixed = r->mixed || differs || (mixed && mixed->i64);
+    return IAU_OK;
+}
+
+static int read_file(struct restart *r, struct engine *e, const struct restart_state *s)
 {
     int rc = IAU_OK;
     struct record in = {0};
@@ -166,6 +192,7 @@ static int read_file(const struct restart *r, struct engine *e, const struct res
             IAU_ERR_FORMAT,
             "%s: its contents do not match the digest stored with them; remove it to start anew",
             r->path));
+    TRY(compare_machine(r, &in));
     for (int i = 0; i < s->n; i++)
         if (s->item[i].at)
             TRY(get_item(&in, r->path, e->model, &s->item[i]));
@@ -175,7 +202,11 @@ out:
     return rc;
 }
 
-int restart_load(const struct restart *r, struct engine *e, const struct restart_state *s)
+int restart_load(struct restart *r, struct engine *e, const struct restart_state *s)
 {
-    return comm_agree(e->comm, read_file(r, e, s));
+    int rc = comm_agree(e->comm, read_file(r, e, s));
+    int64_t mixed = r->mixed;
+    comm_max_i64(e->comm, &mixed, 1);
+    r->mixed = (int)mixed;
+    return rc;
 }
