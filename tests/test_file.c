@@ -237,7 +237,7 @@ static void what_dead_processes_left_is_removed(void)
     leave(path, dead);
     CU_ASSERT_EQUAL(file_write_atomic(to, "y", 1), IAU_OK); /* through a link */
     CU_ASSERT_EQUAL(count_entries(dir, ".tmp"), 3);
-    file_remove_stale("/nowhere/file");
+    CU_ASSERT_EQUAL(file_remove_stale("/nowhere/file"), IAU_OK);
     free(to);
     free(elsewhere);
     free(other);

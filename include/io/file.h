@@ -15,8 +15,8 @@ int file_write_atomic(const char *path, const void *p, size_t n_bytes);
 char *file_temporary_name(const char *path);
 /** Local. Remove what processes that are no more have left beside `path` when they were killed
  * while writing it: temporary files of this host and process namespace. Others may be alive, and
- * stay. */
-void file_remove_stale(const char *path);
+ * stay; what cannot be removed stays, too. @return IAU_OK or IAU_ERR_MEM */
+int file_remove_stale(const char *path);
 /** Local. fsync `temporary`, rename it to `path`, fsync the directory; removes `temporary` on
  * error. For writers that stream. Refuses a `path` that exists and is no regular file. */
 int file_commit(const char *temporary, const char *path);

@@ -22,6 +22,7 @@ struct h5_array {
     const struct h5 *file; /* borrowed; outlives the array */
     char *path;            /* owned */
     enum record_type type;
+    int64_t width; /* RECORD_TEXT: bytes of an element */
     int ndim;
     int64_t dims[RECORD_MAX_DIMS];
 };
@@ -45,11 +46,16 @@ int h5_close(struct h5 *f);
  * rank that is not read. Integers up to 32 bits become RECORD_I32 (uint8 stays), floats up to 32
  * bits RECORD_F32. */
 int h5_array_open(struct h5_array *a, const struct h5 *f, const char *path);
+/** The same, and columns of texts of a fixed width, too. */
+int h5_array_open_any(struct h5_array *a, const struct h5 *f, const char *path);
 /** Create an array and the groups above it, chunked along the first extent to about `chunk_bytes`,
  * with a Fletcher-32 checksum; a scalar lies in the object header, whose metadata checksum covers
  * it. */
 int h5_array_create(struct h5_array *a, const struct h5 *f, const char *path, enum record_type type,
                     int ndim, const int64_t *dims, int64_t chunk_bytes);
+/** The same for a column of n texts of `width` bytes each, NUL included. */
+int h5_texts_create(struct h5_array *a, const struct h5 *f, const char *path, int64_t n,
+                    int64_t width, int64_t chunk_bytes);
 /** Read or write `n` rows (of the first extent) from row `first` on, as a->type; a scalar is one
  * row. */
 int h5_array_read(const struct h5_array *a, int64_t first, int64_t n, void *out);

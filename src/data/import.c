@@ -280,7 +280,7 @@ static int write_and_commit(struct writer *w, const char *name)
     int rc = IAU_OK;
     if (!temporary)
         return FAIL(IAU_ERR_MEM, "no memory to write %s", w->request->out);
-    file_remove_stale(w->request->out);
+    TRY(file_remove_stale(w->request->out));
     TRY(write_file(w, temporary, name));
     TRY(dataset_verify(temporary, hex));
     if (strcmp(hex, w->hex))

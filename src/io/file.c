@@ -120,11 +120,12 @@ static int is_stale(const char *name, const char *start)
            errno == ESRCH;
 }
 
-void file_remove_stale(const char *path)
+int file_remove_stale(const char *path)
 {
     char own[HOST_NAME_MAX + 32], start[NAME_MAX + 1];
     char *target = target_of(path), *directory = target ? directory_of(target) : NULL;
     DIR *dir = directory ? opendir(directory) : NULL;
+    int rc = directory ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory to write %s", path);
     if (dir) {
         const char *slash = strrchr(target, '/');
         own_part(own);
@@ -136,6 +137,7 @@ void file_remove_stale(const char *path)
     }
     free(directory);
     free(target);
+    return rc;
 }
 
 static int sync_path(const char *path, int flags)
@@ -206,7 +208,9 @@ int file_write_atomic(const char *path, const void *p, size_t n_bytes)
     int there, rc = check_kind(path, &there);
     if (rc != IAU_OK)
         return rc;
-    file_remove_stale(path);
+    rc = file_remove_stale(path);
+    if (rc != IAU_OK)
+        return rc;
     char *temporary = file_temporary_name(path);
     if (!temporary)
         return FAIL(IAU_ERR_MEM, "no memory to write %s", path);

@@ -162,8 +162,8 @@ static int get_item(const struct record *in, const char *file, const struct mode
 /* A run that goes on elsewhere may end with other bits than one that stayed; it says so. */
 static int compare_machine(struct restart *r, const struct record *in)
 {
-    const char *cpu = record_text(in, "/", "cpu", ""),
-               *core = record_text(in, "/", "blas_core", "");
+    const char *cpu = record_text(in, "/", "cpu", cpu_name()),
+               *core = record_text(in, "/", "blas_core", gemm_core_name());
     const struct record_attribute *mixed = record_attribute_find(in, "/", "mixed");
     int differs = strcmp(cpu, cpu_name()) != 0 || strcmp(core, gemm_core_name()) != 0;
     if ((differs || (mixed && mixed->i64)) && r->strict)
@@ -192,11 +192,11 @@ static int read_file(struct restart *r, struct engine *e, const struct restart_s
             IAU_ERR_FORMAT,
             "%s: its contents do not match the digest stored with them; remove it to start anew",
             r->path));
-    TRY(compare_machine(r, &in));
     for (int i = 0; i < s->n; i++)
         if (s->item[i].at)
             TRY(get_item(&in, r->path, e->model, &s->item[i]));
     TRY(checkpoint_get_cost(&in, r->path, "/cost", &e->cost));
+    TRY(compare_machine(r, &in));
 out:
     record_free(&in);
     return rc;
