@@ -78,7 +78,7 @@ static void defaults_are_the_documented_ones(void)
     CU_ASSERT_EQUAL(cfg.n_method, 0);
     CU_ASSERT_EQUAL(cfg.evaluate.samples, 0);
     CU_ASSERT_STRING_EQUAL(cfg.output.dir, "out");
-    CU_ASSERT_STRING_EQUAL(config_origins_folder(&cfg), "out");
+    CU_ASSERT_STRING_EQUAL(cfg.output.origins, "");
     CU_ASSERT_EQUAL(cfg.checkpoint.every_seconds, 600);
     CU_ASSERT_EQUAL(cfg.checkpoint.every_steps, 0);
     CU_ASSERT_EQUAL(cfg.checkpoint.keep, 1);

@@ -31,6 +31,9 @@ struct job {
  * close on error */
 int job_open(struct job *job, const struct cli *cli, int may_import, const struct comm *comm);
 void job_close(struct job *job);
+/** Collective. The text of a config file, on every rank; rank 0 reads it. The caller frees *text.
+ * @return IAU_OK, IAU_ERR_USAGE where the file cannot be read, or IAU_ERR_MEM */
+int job_read_text(const char *path, char **text, const struct comm *comm);
 /** Collective. An engine for this job's model and data with a training set's unit. */
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e);
 /** Collective. Make output.dir and `folder` where they are missing, and open progress.csv in

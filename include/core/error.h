@@ -36,6 +36,10 @@ const char *error_message(void);
 /** Local. Print the pending error as `iau: error: MESSAGE` on stderr and forget it. `rank` < 0
  * leaves the rank out. */
 void error_show(int rank);
+/** Local. The message that this process has printed last, "" if there is none since
+ * error_forget_shown. */
+const char *error_shown(void);
+void error_forget_shown(void);
 /** Local. Forget the pending error. */
 void error_clear(void);
 /** Local. The process exit status that belongs to a code. */

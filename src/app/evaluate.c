@@ -167,32 +167,13 @@ out:
     return rc;
 }
 
-/* Rank 0: results are derived, so older ones are replaced; what is no results file is not. */
-static int check_target(const struct job *job, const char *path)
-{
-    struct record r = {0};
-    int rc = file_check_target(path);
-    if (rc != IAU_OK || job->cli->force || !file_exists(path))
-        return rc;
-    rc = record_read_attributes(&r, path);
-    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) != 0) ||
-        rc == IAU_ERR_FORMAT) {
-        error_clear();
-        rc = FAIL(
-            IAU_ERR_EXISTS,
-            "%s is in the way and no whole results file; move it, or use --force to replace it",
-            path);
-    }
-    record_free(&r);
-    return rc;
-}
-
 int evaluate_check_target(const struct job *job)
 {
     int rc = IAU_OK;
     if (job->comm->rank == 0 && job_has_folder(job->cfg.output.dir)) {
         char *path = job_path(job->cfg.output.dir, "results", ".h5");
-        rc = path ? check_target(job, path) : FAIL(IAU_ERR_MEM, "no memory for a file name");
+        rc = path ? format_check_target(path, RESULTS_FORMAT, job->cli->force)
+                  : FAIL(IAU_ERR_MEM, "no memory for a file name");
         free(path);
     }
     return comm_agree(job->comm, rc);

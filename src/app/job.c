@@ -29,15 +29,14 @@ int job_import(const struct import_request *request, const struct comm *comm)
     return rc != IAU_OK ? rc : import_run(request, comm);
 }
 
-/* Rank 0 reads the text; all ranks parse the same bytes. */
-static int read_config(struct job *job)
+int job_read_text(const char *path, char **out, const struct comm *comm)
 {
-    const struct comm *comm = job->comm;
     char *text = NULL;
     size_t size = 0;
     int rc = IAU_OK;
+    *out = NULL;
     if (comm->rank == 0)
-        rc = file_read_all(job->cli->config, &text, &size, CONFIG_LIMIT);
+        rc = file_read_all(path, &text, &size, CONFIG_LIMIT);
     if (rc == IAU_ERR_IO) { /* a wrong command line, rather than a file that fails */
         char why[600];
         snprintf(why, sizeof why, "%s", error_message());
@@ -53,6 +52,20 @@ static int read_config(struct job *job)
                    text ? IAU_OK
                         : FAIL(IAU_ERR_MEM, "no memory for %lld bytes of settings", (long long)n)));
     comm_bcast(comm, text, n, 0);
+    *out = text;
+    text = NULL;
+out:
+    free(text);
+    return rc;
+}
+
+/* All ranks parse the same bytes. */
+static int read_config(struct job *job)
+{
+    const struct comm *comm = job->comm;
+    char *text = NULL;
+    int rc = IAU_OK;
+    TRY(job_read_text(job->cli->config, &text, comm));
     rc = config_parse(&job->cfg, job->cli->config, text, job->cli->n_override, job->cli->override);
     if (rc == IAU_OK && !(job->config_all = config_text(&job->cfg, SCOPE_ALL, 0)))
         rc = FAIL(IAU_ERR_MEM, "no memory for the settings as text");

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "app/campaign.h"
 #include "app/cli.h"
 #include "app/commands.h"
 #include "app/machine.h"
@@ -36,6 +37,8 @@ static int run(const struct cli *cli, const struct comm *comm)
         return command_run(cli, comm);
     case COMMAND_INSPECT:
         return command_inspect(cli, comm);
+    case COMMAND_CAMPAIGN:
+        return command_campaign(cli, comm);
     default:
         return IAU_ERR_USAGE;
     }
@@ -50,6 +53,13 @@ static int check_cpu(const struct comm *comm)
         rc = FAIL(IAU_ERR_CPU, "built for %s, but %s has none: make ARCH=%s", CPU_BUILD_ISA,
                   comm_host(host, sizeof host), cpu_isa() == CPU_AVX2 ? "x86-64-v3" : "x86-64");
     return comm_agree(comm, rc);
+}
+
+/* Whether the command makes models. */
+static int is_long(const struct cli *cli)
+{
+    return cli->config && !cli->help && !cli->version && !cli->dry_run &&
+           (cli->command != COMMAND_CAMPAIGN || cli->verb == CAMPAIGN_RUN);
 }
 
 int main(int argc, char **argv)
@@ -70,7 +80,7 @@ int main(int argc, char **argv)
         cli_print_help(cli.command);
     else if (cli.version)
         print_version(&comm);
-    if (cli.config && !cli.help && !cli.version && !cli.dry_run)
+    if (is_long(&cli))
         stop_install(); /* what else there is may simply be killed */
     if (!cli.help && !cli.version)
         rc = run(&cli, &comm);
