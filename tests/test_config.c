@@ -79,8 +79,10 @@ static void defaults_are_the_documented_ones(void)
     CU_ASSERT_EQUAL(cfg.n_method, 0);
     CU_ASSERT_EQUAL(cfg.evaluate.samples, 0);
     CU_ASSERT_STRING_EQUAL(cfg.output.dir, "out");
-    CU_ASSERT_STRING_EQUAL(config_origins_folder(&cfg), "out");
-    CU_ASSERT_EQUAL(cfg.output.checkpoint_s, 600);
+    CU_ASSERT_STRING_EQUAL(cfg.output.origins, "");
+    CU_ASSERT_EQUAL(cfg.checkpoint.every_seconds, 600);
+    CU_ASSERT_EQUAL(cfg.checkpoint.every_steps, 0);
+    CU_ASSERT_EQUAL(cfg.checkpoint.keep, 1);
     config_free(&cfg);
     accept(&cfg, DATA "model: {name: mlp}\n");
     CU_ASSERT_EQUAL(cfg.train.unit, 64);
@@ -330,7 +332,8 @@ static const char rich[] =
     "  - {name: a, method: iau, origin: b, correction: off, step: calibrated, lr: 0.1}\n"
     "  - {name: c, method: retrain}\n"
     "evaluate.samples: yes\n"
-    "output: {dir: -x, checkpoint_s: 0.5}\n";
+    "output: {dir: -x}\n"
+    "checkpoint: {every_seconds: 0.5, keep: 3}\n";
 
 static void effective_config_reads_back_the_same(void)
 {
@@ -394,9 +397,14 @@ static void texts_hold_what_defines_bytes_and_no_more(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "method.method = iau\nmethod.correction = on\n"));
     CU_ASSERT_PTR_NULL(strstr(text, "d.h5"));
     free(text);
-    static const char *const ignored[] = {"--data.file=x.h5",        "--output.dir=x",
-                                          "--output.checkpoint_s=5", "--output.origins=x",
-                                          "--forget.ids=x",          "--evaluate.samples=on",
+    static const char *const ignored[] = {"--data.file=x.h5",
+                                          "--output.dir=x",
+                                          "--output.origins=x",
+                                          "--checkpoint.every_seconds=5",
+                                          "--checkpoint.every_steps=7",
+                                          "--checkpoint.keep=2",
+                                          "--forget.ids=x",
+                                          "--evaluate.samples=on",
                                           "--methods.iau.cache=off"};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         for (int scope = SCOPE_ORIGIN; scope <= SCOPE_METHOD; scope++)

@@ -71,14 +71,13 @@ static int train(struct outcome *o, const struct train_opts *opts, const char *r
     struct engine e;
     struct progress progress = {0};
     small_engine(&e, &data, (int)opts->unit, comm);
+    struct restart file = {.path = restart, .settings = "", .name = "origin", .resume = resume};
     struct trainer t = {.engine = &e,
                         .opts = opts,
                         .train = &sets.train,
                         .valid = &sets.valid,
                         .name = "origin",
-                        .restart_path = restart,
-                        .settings = "",
-                        .resume = resume,
+                        .restart = &file,
                         .progress = &progress};
     int rc = trainer_run(o, &t);
     engine_free(&e);

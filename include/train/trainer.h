@@ -9,6 +9,7 @@
 #include "train/history.h"
 #include "train/opts.h"
 #include "train/progress.h"
+#include "train/restart.h"
 
 /* What a training or unlearning run leaves behind. */
 struct outcome {
@@ -26,10 +27,7 @@ struct trainer {
     const struct index_set
         *valid; /* borrowed; may be empty: then no early stopping, and the last model is kept */
     const char *name;          /* for messages and progress */
-    const char *restart_path;  /* written by rank 0 when stopped or due */
-    const char *settings;      /* stored in the restart file as the attribute `settings` */
-    double checkpoint_s;       /* seconds between restart files; 0: only when stopped */
-    int resume;                /* go on from the restart file */
+    struct restart *restart;   /* borrowed; NULL: no restart files, and nothing stops the run */
     struct progress *progress; /* borrowed */
 };
 

@@ -9,6 +9,7 @@
 #include "app/config_check.h"
 #include "app/config_table.h"
 #include "app/config_yaml.h"
+#include "app/grid.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "nn/spec.h"
@@ -62,8 +63,7 @@ static int split_list(struct config_item *item, const char *text)
     return IAU_OK;
 }
 
-/* The row that an override's path names; NULL if it names none. */
-static const struct setting *override_row(const char *path)
+const struct setting *config_find_row(const char *path)
 {
     if (starts_with(path, "methods.") && strchr(path + 8, '.'))
         return setting_find(config_method_table(), strchr(path + 8, '.') + 1);
@@ -81,7 +81,7 @@ static int add_override(struct config_items *items, const char *override)
     struct config_item *item = config_items_add(items, path, mem_strdup(override));
     if (!item)
         return FAIL(IAU_ERR_MEM, "no memory for the overrides");
-    const struct setting *s = override_row(item->path);
+    const struct setting *s = config_find_row(item->path);
     if (s && s->type >= SETTING_INTS)
         return split_list(item, equals + 1);
     return config_item_add_text(item, equals + 1, strlen(equals + 1));
@@ -129,7 +129,8 @@ static int apply_sections(struct config *cfg, const struct config_items *items)
     for (int i = 0; i < items->n; i++) {
         const struct config_item *item = &items->v[i];
         const struct setting *s = NULL;
-        if (is_in(item->path, "origins") || is_in(item->path, "methods"))
+        if (is_in(item->path, "origins") || is_in(item->path, "methods") ||
+            is_in(item->path, "campaign.grid"))
             continue;
         const char *near = word_nearest(item->path, lists, 2);
         if (near && !setting_nearest(config_table(), item->path))
@@ -330,6 +331,39 @@ out:
     return rc;
 }
 
+static void free_method(struct method_opts *m)
+{
+    struct setting_table t = config_method_table();
+    for (int i = 0; i < t.n; i++)
+        setting_free(&t.row[i], (char *)m + t.row[i].offset);
+}
+
+/* Keep the entries of `methods` that unlearn.methods names. */
+static int select_methods(struct config *cfg, const struct config_items *items)
+{
+    int n = 0;
+    const struct text_list *names = &cfg->selection;
+    for (int64_t k = 0; k < names->n; k++) {
+        int there = 0;
+        for (int i = 0; i < cfg->n_method; i++)
+            there |= strcmp(cfg->method[i].name, names->v[k]) == 0;
+        if (!there)
+            return FAIL(IAU_ERR_CONFIG, "%s: unlearn.methods: there is no method '%s'",
+                        config_item_find(items, "unlearn.methods")->where, names->v[k]);
+    }
+    for (int i = 0; i < cfg->n_method && names->n; i++) {
+        int wanted = 0;
+        for (int64_t k = 0; k < names->n; k++)
+            wanted |= strcmp(cfg->method[i].name, names->v[k]) == 0;
+        if (wanted)
+            cfg->method[n++] = cfg->method[i];
+        else
+            free_method(&cfg->method[i]);
+    }
+    cfg->n_method = names->n ? n : cfg->n_method;
+    return IAU_OK;
+}
+
 int config_parse(struct config *cfg, const char *path, const char *text, int n_override,
                  const char *const *override)
 {
@@ -346,6 +380,8 @@ int config_parse(struct config *cfg, const char *path, const char *text, int n_o
     TRY(apply_origins(cfg, &items));
     TRY(apply_methods(cfg, &items));
     TRY(config_check(cfg, &items, path));
+    TRY(grid_check(&items));
+    TRY(select_methods(cfg, &items));
 out:
     config_items_free(&items);
     if (rc != IAU_OK)
@@ -355,12 +391,11 @@ out:
 
 void config_free(struct config *cfg)
 {
-    struct setting_table t = config_table(), mt = config_method_table();
+    struct setting_table t = config_table();
     for (int i = 0; i < t.n; i++)
         setting_free(&t.row[i], (char *)cfg + t.row[i].offset);
     for (int k = 0; k < cfg->n_method; k++)
-        for (int i = 0; i < mt.n; i++)
-            setting_free(&mt.row[i], (char *)&cfg->method[k] + mt.row[i].offset);
+        free_method(&cfg->method[k]);
     for (int i = 0; i < cfg->n_origin; i++)
         free(cfg->origin[i].name);
     free(cfg->method);

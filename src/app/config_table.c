@@ -161,16 +161,30 @@ static const struct setting general[] = {
     {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
      .help = "Forget all training samples with these labels."},
 
+    {"unlearn.methods", SETTING_TEXTS, AT(selection),
+     .help = "Names of the entries of `methods` to run. Empty: all."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
     {"output.dir", SETTING_TEXT, AT(output.dir), "out",
      .help = "Folder of all outputs; made where missing."},
     {"output.origins", SETTING_TEXT, AT(output.origins),
      .help = "Folder of the origins' files, for requests with an output.dir of their own. Empty: "
-             "output.dir."},
-    {"output.checkpoint_s", SETTING_REAL, AT(output.checkpoint_s), "600", FROM(0),
+             "output.dir. {digest} in it stands for a digest of the settings that an origin "
+             "depends on, so that many configs can share one folder, as a campaign's tasks do."},
+    {"output.retrained", SETTING_TEXT, AT(output.retrained),
+     .help = "The same for their retrained twins."},
+    {"checkpoint.every_seconds", SETTING_REAL, AT(checkpoint.every_seconds), "600", FROM(0),
      .unit = "seconds",
-     .help = "Time between two restart files; 0: only when stopped by a signal."},
+     .help = "Time between two restart files of a model in the making; 0: not by the clock. One is "
+             "also written when a signal stops the run."},
+    {"checkpoint.every_steps", SETTING_INT, AT(checkpoint.every_steps), "0", FROM(0),
+     .unit = "steps", .help = "Steps between two restart files; 0: not by steps."},
+    {"checkpoint.keep", SETTING_INT, AT(checkpoint.keep), "1", SPAN(1, 100), .unit = "files",
+     .help = "Restart files of a model to keep until it is complete: the newest, "
+             "NAME.restart.h5, and the ones before it, NAME.restart.1.h5 and so on."},
+    {"campaign.silence_s", SETTING_REAL, AT(campaign.silence_s), "300", FROM(1), .unit = "seconds",
+     .help = "iau campaign status: a task that has begun and shows no sign of life for so long "
+             "counts as failed."},
 };
 
 static const struct setting of_method[] = {

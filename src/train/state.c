@@ -1,42 +1,45 @@
 /* The state of a training run in memory and in its restart file. */
 #include "train/state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "io/formats.h"
-#include "train/checkpoint.h"
 
 static const char *const columns[] = {"epoch",      "loss_train",     "accuracy_train",
                                       "loss_valid", "accuracy_valid", "lr",
                                       "seconds_s",  "samples_per_s",  NULL};
 
-/* Numbers of the state as scalars of the restart file, in one list for writing and reading. */
-struct scalar {
-    const char *path;
-    int64_t *i64;
-    double *f64;
-};
-enum { N_SCALAR = 10 };
+/* What a restart file holds of a state; returns the number of items. */
+enum { MAX_ITEM = 17 };
 
-static void scalars_of(struct train_state *s, struct scalar list[N_SCALAR])
+static int items_of(struct train_state *s, struct restart_item item[MAX_ITEM])
 {
-    const struct scalar all[N_SCALAR] = {
-        {"/state/epoch", &s->epoch, NULL},
-        {"/state/step", &s->step, NULL},
-        {"/state/best_epoch", &s->best_epoch, NULL},
-        {"/state/worse", &s->worse, NULL},
-        {"/state/correct", &s->correct, NULL},
-        {"/state/n_seen", &s->n_seen, NULL},
-        {"/state/optimizer_t", &s->optimizer.t, NULL},
-        {"/state/best_accuracy", NULL, &s->best_accuracy},
-        {"/state/loss_sum", NULL, &s->loss_sum},
-        {"/state/epoch_s", NULL, &s->epoch_s},
+    const struct restart_item all[] = {
+        {RESTART_PARAMS, "/params", s->w},
+        {RESTART_BUFFERS, "/buffers", s->w},
+        {RESTART_PARAMS, "/best", s->best},
+        {RESTART_BUFFERS, "/best_buffers", s->best},
+        {RESTART_PARAMS, "/optimizer/m", s->optimizer.m},
+        {RESTART_PARAMS, "/optimizer/v", s->optimizer.v},
+        {RESTART_I64, "/state/epoch", &s->epoch},
+        {RESTART_I64, "/state/step", &s->step},
+        {RESTART_I64, "/state/best_epoch", &s->best_epoch},
+        {RESTART_I64, "/state/worse", &s->worse},
+        {RESTART_I64, "/state/correct", &s->correct},
+        {RESTART_I64, "/state/n_seen", &s->n_seen},
+        {RESTART_I64, "/state/optimizer_t", &s->optimizer.t},
+        {RESTART_F64, "/state/best_accuracy", &s->best_accuracy},
+        {RESTART_F64, "/state/loss_sum", &s->loss_sum},
+        {RESTART_F64, "/state/epoch_s", &s->epoch_s},
+        {RESTART_HISTORY, "/history", &s->history},
     };
-    memcpy(list, all, sizeof all);
+    _Static_assert(sizeof all / sizeof *all == MAX_ITEM, "an item more or less");
+    memcpy(item, all, sizeof all);
+    return MAX_ITEM;
 }
 
 void state_next_epoch(struct train_state *s)
@@ -44,37 +47,6 @@ void state_next_epoch(struct train_state *s)
     s->epoch++;
     s->step = s->correct = s->n_seen = 0;
     s->loss_sum = s->epoch_s = 0;
-}
-
-static int state_write(struct train_state *s, const struct training *training)
-{
-    const struct trainer *t = training->trainer;
-    const struct model *m = t->engine->model;
-    int rc = IAU_OK;
-    struct record r = {0};
-    struct scalar list[N_SCALAR];
-    char digest[DIGEST_CHARS];
-    TRY(record_set_text(&r, "/", "settings", t->settings));
-    TRY(record_set_text(&r, "/", "format", RESTART_FORMAT));
-    TRY(checkpoint_add_floats(&r, m, "/params", s->w));
-    TRY(checkpoint_add_buffers(&r, m, "/buffers", s->w));
-    TRY(checkpoint_add_floats(&r, m, "/best", s->best));
-    TRY(checkpoint_add_buffers(&r, m, "/best_buffers", s->best));
-    TRY(checkpoint_add_floats(&r, m, "/optimizer/m", s->optimizer.m));
-    if (s->optimizer.v)
-        TRY(checkpoint_add_floats(&r, m, "/optimizer/v", s->optimizer.v));
-    scalars_of(s, list);
-    for (int i = 0; i < N_SCALAR; i++)
-        TRY(list[i].i64 ? record_add(&r, list[i].path, RECORD_I64, 0, NULL, list[i].i64)
-                        : record_add(&r, list[i].path, RECORD_F64, 0, NULL, list[i].f64));
-    TRY(history_to_record(&s->history, &r, "/history"));
-    TRY(checkpoint_add_cost(&r, "/cost", &t->engine->cost));
-    TRY(format_digest(RESTART_FORMAT, &r, digest));
-    TRY(record_set_text(&r, "/", "digest", digest));
-    TRY(record_write(&r, t->restart_path));
-out:
-    record_free(&r);
-    return rc;
 }
 
 /* The numbers of a restart file that say where to go on must lie in the run that is to go on. */
@@ -97,53 +69,12 @@ static int check_places(const struct train_state *s, const struct training *trai
         if (place[i].value < 0 || place[i].value > place[i].limit)
             return FAIL(IAU_ERR_FORMAT,
                         "%s: %s is %lld, not in 0 to %lld: it does not belong to this run",
-                        t->restart_path, place[i].name, (long long)place[i].value,
+                        t->restart->path, place[i].name, (long long)place[i].value,
                         (long long)place[i].limit);
     if (s->history.n_row != s->epoch)
-        return FAIL(IAU_ERR_FORMAT, "%s: /history has %lld rows after %lld epochs", t->restart_path,
-                    (long long)s->history.n_row, (long long)s->epoch);
+        return FAIL(IAU_ERR_FORMAT, "%s: /history has %lld rows after %lld epochs",
+                    t->restart->path, (long long)s->history.n_row, (long long)s->epoch);
     return IAU_OK;
-}
-
-static int state_read(struct train_state *s, const struct training *training)
-{
-    const struct trainer *t = training->trainer;
-    const struct model *m = t->engine->model;
-    const char *path = t->restart_path;
-    int rc = IAU_OK;
-    struct record r = {0};
-    struct scalar list[N_SCALAR];
-    char digest[DIGEST_CHARS];
-    TRY(record_read(&r, path));
-    TRY(format_digest(RESTART_FORMAT, &r, digest));
-    if (strcmp(digest, record_text(&r, "/", "digest", "")) != 0)
-        TRY(FAIL(
-            IAU_ERR_FORMAT,
-            "%s: its contents do not match the digest stored with them; remove it to start anew",
-            path));
-    TRY(checkpoint_get_floats(&r, path, m, "/params", s->w));
-    TRY(checkpoint_get_buffers(&r, path, m, "/buffers", s->w));
-    TRY(checkpoint_get_floats(&r, path, m, "/best", s->best));
-    TRY(checkpoint_get_buffers(&r, path, m, "/best_buffers", s->best));
-    TRY(checkpoint_get_floats(&r, path, m, "/optimizer/m", s->optimizer.m));
-    if (s->optimizer.v)
-        TRY(checkpoint_get_floats(&r, path, m, "/optimizer/v", s->optimizer.v));
-    scalars_of(s, list);
-    for (int i = 0; i < N_SCALAR; i++) {
-        const struct record_array *a = record_find(&r, list[i].path);
-        if (!a || record_count(a) != 1 || a->type != (list[i].i64 ? RECORD_I64 : RECORD_F64))
-            TRY(FAIL(IAU_ERR_FORMAT, "%s has no %s: it is no restart file", path, list[i].path));
-        if (list[i].i64)
-            *list[i].i64 = *(const int64_t *)a->data;
-        else
-            *list[i].f64 = *(const double *)a->data;
-    }
-    TRY(history_from_record(&s->history, &r, path, "/history"));
-    TRY(check_places(s, training));
-    TRY(checkpoint_get_cost(&r, path, "/cost", &t->engine->cost));
-out:
-    record_free(&r);
-    return rc;
 }
 
 static int allocate(struct training *s)
@@ -192,6 +123,21 @@ static int open_feed(struct training *s, struct range shards)
     return rc;
 }
 
+/* Go on from the restart file. */
+static int resume(struct training *s)
+{
+    const struct trainer *t = s->trainer;
+    struct restart_item item[MAX_ITEM];
+    struct restart_state state = {NULL, items_of(&s->state, item), item};
+    int rc = IAU_OK;
+    TRY(restart_load(t->restart, t->engine, &state));
+    TRY(comm_agree(t->engine->comm, check_places(&s->state, s)));
+    log_line("%s  goes on at epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
+             (long long)s->state.step + 1);
+out:
+    return rc;
+}
+
 int training_init(struct training *s)
 {
     const struct trainer *t = s->trainer;
@@ -221,11 +167,10 @@ int training_init(struct training *s)
     e->cost.seconds[PHASE_READ] += timer_now_s() - start;
     model_init_params(e->model, (uint64_t)t->opts->seed, s->state.w);
     memcpy(s->state.best, s->state.w, (size_t)model_state_floats(e->model) * sizeof *s->state.w);
-    if (t->resume) {
-        TRY(comm_agree(e->comm, state_read(&s->state, s)));
-        log_line("%s  goes on at epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
-                 (long long)s->state.step + 1);
-    }
+    if (t->restart && t->restart->resume)
+        TRY(resume(s));
+    restart_begin(t->restart, training_steps(s));
+    TRY(comm_agree(e->comm, progress_begin(t->progress, t->name, "epoch", s->state.epoch)));
 out:
     return rc;
 }
@@ -249,21 +194,22 @@ void training_free(struct training *s)
     free(s->v);
 }
 
-int training_checkpoint_due(const struct training *s)
+int64_t training_steps(const struct training *s)
 {
-    const struct trainer *t = s->trainer;
-    return t->engine->comm->rank == 0 && t->checkpoint_s > 0 &&
-           timer_now_s() - s->saved_s >= t->checkpoint_s;
+    return s->state.epoch * s->plan.n_step + s->state.step;
 }
 
-int training_save(struct training *s)
+int training_obey(struct training *s, int64_t word)
 {
-    struct engine *e = s->trainer->engine;
-    double start = timer_now_s();
-    s->state.epoch_s += start - s->epoch_start_s;
-    s->epoch_start_s = start;
-    int rc = comm_agree(e->comm, e->comm->rank == 0 ? state_write(&s->state, s) : IAU_OK);
-    s->saved_s = timer_now_s();
-    e->cost.seconds[PHASE_WRITE] += s->saved_s - start;
-    return rc;
+    struct restart_item item[MAX_ITEM];
+    char place[64];
+    double now = timer_now_s();
+    if (!word)
+        return IAU_OK;
+    s->state.epoch_s += now - s->epoch_start_s;
+    s->epoch_start_s = now;
+    snprintf(place, sizeof place, "epoch %lld step %lld", (long long)s->state.epoch + 1,
+             (long long)s->state.step);
+    struct restart_state state = {place, items_of(&s->state, item), item};
+    return restart_obey(s->trainer->restart, s->trainer->engine, word, training_steps(s), &state);
 }

@@ -10,15 +10,9 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "core/stop.h"
-#include "io/file.h"
 #include "train/restriction.h"
 #include "train/schedule.h"
 #include "train/state.h"
-
-/* A checkpoint is due: added by rank 0 to the stop word of a reduction, beside the ranks that ask
- * to stop. */
-static const int64_t CHECKPOINT_DUE = (int64_t)1 << 32;
 
 /* This rank's units of the next step; none where their samples cannot be read, which the step's
  * reduction tells everybody. */
@@ -87,7 +81,7 @@ static int train_step(struct training *s, int64_t *stop)
              (long long)s->state.step + 1);
     sums_begin(&s->sums, &n);
     sweep_add_step_gradient(e, s->state.w, &work, &s->sums, update.alpha != 0);
-    *sums_stop(&s->sums, 0) = stop_requested() + (training_checkpoint_due(s) ? CHECKPOINT_DUE : 0);
+    *sums_stop(&s->sums, 0) = restart_word(t->restart, e->comm, training_steps(s) + 1);
     int rc = sweep_reduce(e, &s->sums, what);
     if (rc != IAU_OK)
         return rc;
@@ -111,31 +105,14 @@ static void show_live(const struct training *s)
 {
     const struct trainer *t = s->trainer;
     double seconds = timer_now_s() - s->run_start_s;
-    int64_t done = s->state.epoch * s->plan.n_step + s->state.step - s->first_step;
-    int64_t left =
-        t->opts->epochs * s->plan.n_step - s->state.epoch * s->plan.n_step - s->state.step;
+    int64_t done = training_steps(s) - s->first_step;
+    int64_t left = t->opts->epochs * s->plan.n_step - training_steps(s);
     double rate = (double)done / seconds;
     log_live("%s  epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  at most %.0f s left",
              t->name, (long long)s->state.epoch + 1, (long long)t->opts->epochs,
              (long long)s->state.step, (long long)s->plan.n_step,
              s->state.loss_sum / (double)s->state.n_seen, rate * s->plan.batch,
              (double)left / rate);
-}
-
-/* Write a restart file where the stop word says so. @return IAU_STOPPED if the job is to end */
-static int obey_stop_word(struct training *s, int64_t stop)
-{
-    if (!stop)
-        return IAU_OK;
-    int rc = training_save(s);
-    int wanted = (stop & (CHECKPOINT_DUE - 1)) != 0;
-    if (rc != IAU_OK)
-        return rc;
-    if (wanted)
-        log_line("%s  stopped at epoch %lld step %lld; the same command goes on from %s",
-                 s->trainer->name, (long long)s->state.epoch + 1, (long long)s->state.step,
-                 s->trainer->restart_path);
-    return wanted ? IAU_STOPPED : IAU_OK;
 }
 
 /* After an epoch: validation, the best model, a row of history. *enough: patience has run out. */
@@ -198,7 +175,7 @@ static int run_epoch(struct training *s, int *enough)
         int64_t stop = 0;
         int rc = train_step(s, &stop);
         if (rc == IAU_OK)
-            rc = obey_stop_word(s, stop);
+            rc = training_obey(s, stop);
         if (rc != IAU_OK)
             return rc;
         show_live(s);
@@ -255,8 +232,8 @@ int trainer_run(struct outcome *o, const struct trainer *t)
     struct training s = {.trainer = t};
     *o = (struct outcome){0};
     TRY(training_init(&s));
-    s.run_start_s = s.saved_s = timer_now_s();
-    s.first_step = s.state.epoch * s.plan.n_step + s.state.step;
+    s.run_start_s = timer_now_s();
+    s.first_step = training_steps(&s);
     while (s.state.epoch < t->opts->epochs && !enough)
         TRY(run_epoch(&s, &enough));
     if (enough)

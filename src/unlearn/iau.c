@@ -23,6 +23,8 @@ enum { MAX_DOUBLINGS = 24, N_BISECTIONS = 20 };
  * D_f. */
 struct stepper {
     const struct iau *u;
+    int64_t step;    /* steps taken */
+    int64_t word;    /* the agreed stop word of the last step */
     int main_is_all; /* segment 0 is D */
     struct share main, forget, valid;
     struct sums sums;
@@ -99,24 +101,26 @@ static void stepper_free(struct stepper *s)
 
 /* Both gradient sums at s->w. @return in *have_retain whether the retained one is known, in loss[]
  * the mean losses over D_r and D_f, NAN where unknown */
-static int gradient_sums(struct stepper *s, int64_t step, int *have_retain, double loss[2])
+static int gradient_sums(struct stepper *s, int *have_retain, double loss[2])
 {
     const struct iau *u = s->u;
     struct engine *e = u->engine;
     char what[96];
-    int cached = u->opts->correction && u->gradient_sum && s->main_is_all && step == 0;
+    int cached = u->opts->correction && u->gradient_sum && s->main_is_all && s->step == 0;
     int sweep_main = u->opts->correction && !cached;
     int64_t n[2] = {s->main_is_all ? u->sets->train.n : u->sets->retain.n, u->sets->forget.n};
     struct work main = share_work(e, &s->main), forget = share_work(e, &s->forget);
-    snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)step + 1);
+    snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)s->step + 1);
     sums_begin(&s->sums, n);
     if (sweep_main)
         sweep_add_gradient(e, s->w, &main, &s->sums, 0);
     sweep_add_gradient(e, s->w, &forget, &s->sums, 1);
+    *sums_stop(&s->sums, 0) = restart_word(u->restart, e->comm, s->step + 1);
     int rc = sweep_reduce(e, &s->sums, what);
     if (rc != IAU_OK)
         return rc;
     double start = timer_now_s();
+    s->word = *sums_stop(&s->sums, 0);
     double loss_main = sweep_main ? sums_value(&s->sums, 0, VALUE_LOSS)
                        : cached   ? u->loss_sum
                                   : NAN;
@@ -229,33 +233,86 @@ static int move(struct stepper *s, double *length)
     return calibrate(s, s->q, length);
 }
 
-static int take_step(struct stepper *s, int64_t step, struct history *history)
+static int take_step(struct stepper *s, struct history *history)
 {
     const struct iau *u = s->u;
     struct engine *e = u->engine;
     char what[96];
     int have_retain, rc = IAU_OK;
     double loss[2], length, start = timer_now_s();
-    TRY(gradient_sums(s, step, &have_retain, loss));
+    TRY(gradient_sums(s, &have_retain, loss));
     double begin_update = timer_now_s();
     struct iau_norms norms = combine(s, have_retain);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - begin_update;
     TRY(move(s, &length));
+    s->step++;
     double seconds = timer_now_s() - start,
            distance = vector_distance(s->w, u->w, e->model->n_param);
-    snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)step + 1);
+    snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)s->step);
     TRY(comm_check_equal(e->comm, sweep_checksum(s->w, model_state_floats(e->model)), what));
-    double row[] = {(double)step + 1, norms.retain, norms.forget, norms.step, norms.cosine,
-                    loss[0],          loss[1],      length,       distance,   seconds};
+    double row[] = {(double)s->step, norms.retain, norms.forget, norms.step, norms.cosine,
+                    loss[0],         loss[1],      length,       distance,   seconds};
     char retain[64] = ""; /* unknown without correction */
     if (!isnan(norms.retain))
         snprintf(retain, sizeof retain, "  |g_r| %.4g  cosine %.3f", norms.retain, norms.cosine);
-    log_line("%s  step %lld  |g_f| %.4g%s  moved %.4g  %.3f s", u->name, (long long)step + 1,
+    log_line("%s  step %lld  |g_f| %.4g%s  moved %.4g  %.3f s", u->name, (long long)s->step,
              norms.forget, retain, distance, seconds);
-    progress_row(u->progress, u->name, "step", step + 1, loss[0], NAN, NAN, NAN, seconds);
+    progress_row(u->progress, u->name, "step", s->step, loss[0], NAN, NAN, NAN, seconds);
     TRY(comm_agree(e->comm, history_add(history, row)));
 out:
     return rc;
+}
+
+/* What a restart file holds; the buffers stay those of the origin. */
+enum { N_ITEM = 6 };
+
+static void items_of(struct stepper *s, struct history *history, struct restart_item item[N_ITEM])
+{
+    const struct restart_item all[N_ITEM] = {
+        {RESTART_PARAMS, "/params", s->w},
+        {RESTART_PARAMS, "/optimizer/m", s->optimizer.m},
+        {RESTART_PARAMS, "/optimizer/v", s->optimizer.v},
+        {RESTART_I64, "/state/optimizer_t", &s->optimizer.t},
+        {RESTART_I64, "/state/step", &s->step},
+        {RESTART_HISTORY, "/history", history},
+    };
+    memcpy(item, all, sizeof all);
+}
+
+/* Begin, or go on from the restart file. */
+static int begin(struct stepper *s, struct history *history)
+{
+    const struct iau *u = s->u;
+    const struct comm *comm = u->engine->comm;
+    struct restart_item item[N_ITEM];
+    int rc = IAU_OK;
+    if (u->restart && u->restart->resume) {
+        items_of(s, history, item);
+        TRY(restart_load(u->restart, u->engine, &(struct restart_state){NULL, N_ITEM, item}));
+        int fits = s->step > 0 && s->step < u->opts->steps && history->n_row == s->step &&
+                   s->optimizer.t == s->step;
+        TRY(comm_agree(comm, fits ? IAU_OK
+                                  : FAIL(IAU_ERR_FORMAT, "%s: /state does not belong to this run",
+                                         u->restart->path)));
+        log_line("%s  goes on at step %lld", u->name, (long long)s->step + 1);
+    }
+    restart_begin(u->restart, s->step);
+    TRY(comm_agree(comm, progress_begin(u->progress, u->name, "step", s->step)));
+out:
+    return rc;
+}
+
+/* Write a restart file between two steps, where the stop word says so. */
+static int obey(struct stepper *s, struct history *history)
+{
+    struct restart_item item[N_ITEM];
+    char place[32];
+    if (s->step == s->u->opts->steps)
+        return IAU_OK;
+    items_of(s, history, item);
+    snprintf(place, sizeof place, "step %lld", (long long)s->step);
+    struct restart_state state = {place, N_ITEM, item};
+    return restart_obey(s->u->restart, s->u->engine, s->word, s->step, &state);
 }
 
 int iau_run(struct outcome *o, const struct iau *u)
@@ -265,13 +322,10 @@ int iau_run(struct outcome *o, const struct iau *u)
     *o = (struct outcome){0};
     history_init(&o->history, columns);
     TRY(stepper_init(&s, u));
-    for (int64_t step = 0; step < u->opts->steps; step++) {
-        if (comm_stop_requested(u->engine->comm)) {
-            log_line("%s  stopped before step %lld; the same command begins it anew", u->name,
-                     (long long)step + 1);
-            TRY(IAU_STOPPED);
-        }
-        TRY(take_step(&s, step, &o->history));
+    TRY(begin(&s, &o->history));
+    while (s.step < u->opts->steps) {
+        TRY(take_step(&s, &o->history));
+        TRY(obey(&s, &o->history));
     }
     o->w = s.w;
     s.w = NULL;
