@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/file.h"
+#include "unlearn/method.h"
 
 const char *stage_kind_name(enum stage_kind k)
 {
@@ -95,6 +96,11 @@ const struct train_opts *stage_train_opts(const struct job *job, const struct st
 int stage_trains(const struct job *job, const struct stage *s)
 {
     return s->kind != STAGE_METHOD || job->cfg.method[s->index].method == METHOD_RETRAIN;
+}
+
+int stage_counts_epochs(const struct job *job, const struct stage *s)
+{
+    return stage_trains(job, s) || method_of(job->cfg.method[s->index].method)->counts_epochs;
 }
 
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s)

@@ -22,7 +22,7 @@ enum { MAX_DOUBLINGS = 24, N_BISECTIONS = 20 };
 /* What the steps work with. Segment 0 of the sums is D, or D_r where that is smaller; segment 1 is
  * D_f. */
 struct stepper {
-    const struct iau *u;
+    const struct unlearn *u;
     int64_t step;    /* steps taken */
     int64_t word;    /* the agreed stop word of the last step */
     int main_is_all; /* segment 0 is D */
@@ -51,7 +51,7 @@ struct iau_norms iau_combine(int64_t n, double weight, const double *retain, con
                               .cosine = rr > 0 && ff > 0 ? rf / sqrt(rr * ff) : NAN};
 }
 
-static int stepper_init(struct stepper *s, const struct iau *u)
+static int stepper_init(struct stepper *s, const struct unlearn *u)
 {
     struct engine *e = u->engine;
     int64_t n = e->model->n_param;
@@ -59,7 +59,7 @@ static int stepper_init(struct stepper *s, const struct iau *u)
     double start = timer_now_s();
     *s = (struct stepper){.u = u, .main_is_all = u->sets->forget.n <= u->sets->retain.n};
     struct optimizer_opts opts = {
-        .name = u->opts->optimizer, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+        .name = u->opts->iau.optimizer, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     int64_t lengths[2] = {n, n};
     s->retain_sum = mem_alloc(n, sizeof *s->retain_sum);
     s->forget_sum = mem_alloc(n, sizeof *s->forget_sum);
@@ -74,11 +74,11 @@ static int stepper_init(struct stepper *s, const struct iau *u)
         rc = sums_init(&s->sums, 2, lengths, N_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
     memcpy(s->w, u->w, (size_t)model_state_floats(e->model) * sizeof *s->w);
-    int cache_serves = u->gradient_sum && s->main_is_all && u->opts->steps == 1;
-    if (u->opts->correction && !cache_serves)
+    int cache_serves = u->gradient_sum && s->main_is_all && u->opts->iau.steps == 1;
+    if (u->opts->iau.correction && !cache_serves)
         TRY(share_load(&s->main, e, s->main_is_all ? &u->sets->train : &u->sets->retain));
     TRY(share_load(&s->forget, e, &u->sets->forget));
-    if (u->opts->step == IAU_STEP_CALIBRATED)
+    if (u->opts->iau.step == IAU_STEP_CALIBRATED)
         TRY(share_load(&s->valid, e, &u->sets->valid));
     e->cost.seconds[PHASE_READ] += timer_now_s() - start;
 out:
@@ -103,11 +103,11 @@ static void stepper_free(struct stepper *s)
  * the mean losses over D_r and D_f, NAN where unknown */
 static int gradient_sums(struct stepper *s, int *have_retain, double loss[2])
 {
-    const struct iau *u = s->u;
+    const struct unlearn *u = s->u;
     struct engine *e = u->engine;
     char what[96];
-    int cached = u->opts->correction && u->gradient_sum && s->main_is_all && s->step == 0;
-    int sweep_main = u->opts->correction && !cached;
+    int cached = u->opts->iau.correction && u->gradient_sum && s->main_is_all && s->step == 0;
+    int sweep_main = u->opts->iau.correction && !cached;
     int64_t n[2] = {s->main_is_all ? u->sets->train.n : u->sets->retain.n, u->sets->forget.n};
     struct work main = share_work(e, &s->main), forget = share_work(e, &s->forget);
     snprintf(what, sizeof what, "%s: step %lld", u->name, (long long)s->step + 1);
@@ -143,14 +143,14 @@ static int gradient_sums(struct stepper *s, int *have_retain, double loss[2])
 /* q from the sums: as means or as they are. */
 static struct iau_norms combine(struct stepper *s, int have_retain)
 {
-    const struct iau *u = s->u;
+    const struct unlearn *u = s->u;
     int64_t n = u->engine->model->n_param;
-    if (u->opts->scale == IAU_SCALE_MEAN)
+    if (u->opts->iau.scale == IAU_SCALE_MEAN)
         for (int64_t i = 0; i < n; i++) {
             s->retain_sum[i] /= (double)u->sets->retain.n;
             s->forget_sum[i] /= (double)u->sets->forget.n;
         }
-    return iau_combine(n, u->opts->correction ? u->opts->weight : 0,
+    return iau_combine(n, u->opts->iau.correction ? u->opts->iau.weight : 0,
                        have_retain ? s->retain_sum : NULL, s->forget_sum, s->q);
 }
 
@@ -219,15 +219,15 @@ out:
 /* Move s->w by one optimizer step along q; *length is 1, or what calibration found. */
 static int move(struct stepper *s, double *length)
 {
-    const struct iau *u = s->u;
+    const struct unlearn *u = s->u;
     struct engine *e = u->engine;
     size_t bytes = (size_t)e->model->n_param * sizeof *s->w;
     double start = timer_now_s();
     memcpy(s->start, s->w, bytes);
-    optimizer_step(&s->optimizer, u->opts->lr, s->w, s->q);
+    optimizer_step(&s->optimizer, u->opts->iau.lr, s->w, s->q);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     *length = 1;
-    if (u->opts->step == IAU_STEP_FIXED)
+    if (u->opts->iau.step == IAU_STEP_FIXED)
         return IAU_OK;
     memcpy(s->q, s->w, bytes); /* q has done its work: its room holds the end of the full step */
     return calibrate(s, s->q, length);
@@ -235,7 +235,7 @@ static int move(struct stepper *s, double *length)
 
 static int take_step(struct stepper *s, struct history *history)
 {
-    const struct iau *u = s->u;
+    const struct unlearn *u = s->u;
     struct engine *e = u->engine;
     char what[96];
     int have_retain, rc = IAU_OK;
@@ -282,14 +282,14 @@ static void items_of(struct stepper *s, struct history *history, struct restart_
 /* Begin, or go on from the restart file. */
 static int begin(struct stepper *s, struct history *history)
 {
-    const struct iau *u = s->u;
+    const struct unlearn *u = s->u;
     const struct comm *comm = u->engine->comm;
     struct restart_item item[N_ITEM];
     int rc = IAU_OK;
     if (u->restart && u->restart->resume) {
         items_of(s, history, item);
         TRY(restart_load(u->restart, u->engine, &(struct restart_state){NULL, N_ITEM, item}));
-        int fits = s->step > 0 && s->step < u->opts->steps && history->n_row == s->step &&
+        int fits = s->step > 0 && s->step < u->opts->iau.steps && history->n_row == s->step &&
                    s->optimizer.t == s->step;
         TRY(comm_agree(comm, fits ? IAU_OK
                                   : FAIL(IAU_ERR_FORMAT, "%s: /state does not belong to this run",
@@ -307,7 +307,7 @@ static int obey(struct stepper *s, struct history *history)
 {
     struct restart_item item[N_ITEM];
     char place[32];
-    if (s->step == s->u->opts->steps)
+    if (s->step == s->u->opts->iau.steps)
         return IAU_OK;
     items_of(s, history, item);
     snprintf(place, sizeof place, "step %lld", (long long)s->step);
@@ -315,7 +315,7 @@ static int obey(struct stepper *s, struct history *history)
     return restart_obey(s->u->restart, s->u->engine, s->word, s->step, &state);
 }
 
-int iau_run(struct outcome *o, const struct iau *u)
+int iau_run(struct outcome *o, const struct unlearn *u)
 {
     int rc = IAU_OK;
     struct stepper s = {0};
@@ -323,7 +323,7 @@ int iau_run(struct outcome *o, const struct iau *u)
     history_init(&o->history, columns);
     TRY(stepper_init(&s, u));
     TRY(begin(&s, &o->history));
-    while (s.step < u->opts->steps) {
+    while (s.step < u->opts->iau.steps) {
         TRY(take_step(&s, &o->history));
         TRY(obey(&s, &o->history));
     }
@@ -335,3 +335,26 @@ out:
         outcome_free(o);
     return rc;
 }
+
+static struct unlearn_load load(const struct method_opts *o, const struct unlearn_sizes *n)
+{
+    const struct iau_opts *p = &o->iau;
+    int few = n->forget <= n->retain;
+    double forget = (double)n->forget, steps = (double)p->steps;
+    double rest = (double)(few ? n->train : n->retain);
+    double swept =
+        !p->correction ? 0 : steps - (few && p->cache == IAU_CACHE_AUTO && n->has_gradient_sum);
+    double valid = p->step == IAU_STEP_CALIBRATED ? (double)n->valid : 0;
+    return (struct unlearn_load){forget + valid + (swept > 0 ? rest : 0),
+                                 steps * forget + swept * rest};
+}
+
+const struct method method_iau = {
+    .help = "Influence approximation unlearning (Liu, Wu, Lian and Chen, arXiv 2507.23257): one "
+            "step of "
+            "an optimizer with zero state against q = weight g(D_r) - g(D_f), two mean gradients "
+            "at the "
+            "origin. Defaults are those of the reference code (Adam, 1e-3).",
+    .run = iau_run,
+    .load = load,
+    .uses_gradient_sum = 1};
