@@ -170,6 +170,118 @@ static void no_overflow_at_the_extreme(void)
     }
 }
 
+/* --- ways that are quick where a stretch of the vector allows it */
+
+enum { LONG = 9000 };
+
+/* Long runs of one size, runs of another, and single values that their neighbours do not prepare
+ * for; zeros of both signs and what rounds to them. */
+static void fill_mixed(float *x, int variant)
+{
+    static const float odd[] = {-0.0f, 0.0f, -1e-30f, 1e-30f, 1048575.9f, -1048575.9f, -0x1p-46f};
+    harness_fill(x, LONG, 77);
+    for (int i = 0; i < LONG; i++) {
+        if (variant == 1 || (variant == 2 && i / 3000 == 1))
+            x[i] = ldexpf(x[i], 20);
+        if (variant == 3)
+            x[i] = ldexpf(x[i], i % 60 - 40);
+        if (i % 1237 == 11)
+            x[i] = odd[i / 1237 % 7];
+    }
+    if (variant == 0) /* the last place alone is large */
+        x[LONG - 1] = 1e6f;
+}
+
+static void mixed_sizes_round_like_single_ones(void)
+{
+    static float x[LONG];
+    static int64_t acc[LONG];
+    for (int variant = 0; variant < 4; variant++)
+        for (int64_t n = 1; n <= 1 << 20; n <<= 10) {
+            double scale = exact_scale(n, EXACT_BITS_VALUE);
+            int64_t n_wrong = 0;
+            fill_mixed(x, variant);
+            memset(acc, 0x5a, sizeof acc);
+            CU_ASSERT_EQUAL(exact_set(acc, x, LONG, scale, EXACT_BITS_VALUE), 0);
+            for (int i = 0; i < LONG; i++)
+                n_wrong += acc[i] != (int64_t)rint((double)x[i] * scale);
+            CU_ASSERT_EQUAL(exact_add(acc, x, LONG, scale, EXACT_BITS_VALUE), 0);
+            for (int i = 0; i < LONG; i++)
+                n_wrong += acc[i] != 2 * (int64_t)rint((double)x[i] * scale);
+            CU_ASSERT_EQUAL(n_wrong, 0);
+        }
+}
+
+static void sums_of_any_size_convert_alike(void)
+{
+    static float x[LONG], out[LONG], added[LONG];
+    static int64_t acc[LONG];
+    static double total[LONG];
+    for (int variant = 0; variant < 4; variant++) {
+        double scale = exact_scale(2, EXACT_BITS_VALUE), factor = 1.0 / 3;
+        int64_t n_wrong = 0;
+        fill_mixed(x, variant);
+        exact_set(acc, x, LONG, scale, EXACT_BITS_VALUE);
+        memcpy(added, x, sizeof added);
+        exact_to_float(out, acc, LONG, scale, factor);
+        exact_add_to_float(added, acc, LONG, scale, factor);
+        exact_to_double(total, acc, LONG, scale, factor);
+        for (int i = 0; i < LONG; i++) {
+            double value = (double)acc[i] / scale * factor;
+            n_wrong += total[i] != value || out[i] != (float)value;
+            n_wrong += added[i] != (float)(x[i] + value);
+        }
+        CU_ASSERT_EQUAL(n_wrong, 0);
+    }
+}
+
+/* One addend without integers against the way through them, bit by bit. */
+static void one_addend_needs_no_integers(void)
+{
+    static float x[LONG], out[2][LONG], added[2][LONG];
+    static int64_t acc[LONG];
+    static double total[2][LONG];
+    for (int variant = 0; variant < 4; variant++)
+        for (int64_t n = 1; n <= 1 << 20; n <<= 5) {
+            double scale = exact_scale(n, EXACT_BITS_VALUE), factor = 0.7 / (double)n;
+            fill_mixed(x, variant);
+            exact_set(acc, x, LONG, scale, EXACT_BITS_VALUE);
+            for (int way = 0; way < 2; way++) {
+                harness_fill(added[way], LONG, 5);
+                added[way][11] = added[way][2485] = -0.0f; /* where zeros are added */
+            }
+            exact_to_float(out[0], acc, LONG, scale, factor);
+            exact_add_to_float(added[0], acc, LONG, scale, factor);
+            exact_to_double(total[0], acc, LONG, scale, factor);
+            exact_round(out[1], x, LONG, scale, factor);
+            exact_add_round(added[1], x, LONG, scale, factor);
+            exact_round_double(total[1], x, LONG, scale, factor);
+            CU_ASSERT(!memcmp(out[0], out[1], sizeof out[0]));
+            CU_ASSERT(!memcmp(added[0], added[1], sizeof added[0]));
+            CU_ASSERT(!memcmp(total[0], total[1], sizeof total[0]));
+        }
+}
+
+static void bad_addends_are_counted_alike(void)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 0x1p20f, -0x1p20f, FLT_MAX, -NAN};
+    static float x[LONG];
+    static int64_t acc[LONG];
+    double scale = exact_scale(64, EXACT_BITS_VALUE);
+    for (int variant = 0; variant < 4; variant++)
+        for (int stride = 1; stride < 4000; stride = 3 * stride + 1) {
+            int64_t n_bad = 0;
+            fill_mixed(x, variant);
+            for (int i = stride / 2; i < LONG; i += stride)
+                x[i] = bad[n_bad++ % 7];
+            CU_ASSERT_EQUAL(exact_count_bad(x, LONG, EXACT_BITS_VALUE), n_bad);
+            CU_ASSERT_EQUAL(exact_set(acc, x, LONG, scale, EXACT_BITS_VALUE), n_bad);
+            CU_ASSERT_EQUAL(exact_add(acc, x, LONG, scale, EXACT_BITS_VALUE), n_bad);
+        }
+    fill_mixed(x, 1);
+    CU_ASSERT_EQUAL(exact_count_bad(x, LONG, EXACT_BITS_VALUE), 0);
+}
+
 /* Vectors longer than one run of counting lanes. */
 static void long_vectors_are_counted_in_full(void)
 {
@@ -197,6 +309,10 @@ int main(int argc, char **argv)
         {"one double is checked and rounded", one_double_is_checked_and_rounded},
         {"scales leave room for every addend", scales_leave_room_for_every_addend},
         {"no overflow at the extreme", no_overflow_at_the_extreme},
+        {"mixed sizes round like single ones", mixed_sizes_round_like_single_ones},
+        {"sums of any size convert alike", sums_of_any_size_convert_alike},
+        {"one addend needs no integers", one_addend_needs_no_integers},
+        {"bad addends are counted alike", bad_addends_are_counted_alike},
         {"long vectors are counted in full", long_vectors_are_counted_in_full},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "exactsum", tests);

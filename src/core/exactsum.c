@@ -171,14 +171,15 @@ static inline __attribute__((always_inline)) void put(void *out, enum target tar
         f[i] = (float)(target == ADD_TO_FLOAT ? f[i] + value : value);
 }
 
-/* rint is exact on doubles of any size, so this is the way through int64 without the integers. */
+/* rint is exact on doubles of any size, so this is the way through int64 without the integers,
+ * which know no negative zero. */
 static inline __attribute__((always_inline)) void round_to(void *restrict out, enum target target,
                                                            const float *restrict x, int64_t n,
                                                            double scale, double factor)
 {
     double inverse = 1.0 / scale;
     for (int64_t i = 0; i < n; i++)
-        put(out, target, i, rint((double)x[i] * scale) * inverse * factor);
+        put(out, target, i, (rint((double)x[i] * scale) + 0.0) * inverse * factor);
 }
 
 void exact_round(float *out, const float *x, int64_t n, double scale, double factor)
