@@ -118,6 +118,56 @@ static void empty_lanes_contribute_nothing(void)
     trial_run(check_padding, 1);
 }
 
+/* What a pass has said to be final, as it was when it said so. */
+struct said {
+    const float *vector;
+    float *then;
+    int64_t begin;
+    int n_call;
+};
+
+static void note_final(void *ctx, int64_t begin)
+{
+    struct said *s = ctx;
+    REQUIRE(begin <= s->begin);
+    memcpy(s->then + begin, s->vector + begin, (size_t)(s->begin - begin) * sizeof *s->then);
+    s->begin = begin;
+    s->n_call++;
+}
+
+enum final_pass { GRADIENT, HESSIAN, GAUSS_NEWTON, N_FINAL_PASS };
+
+static void check_final(struct trial *t)
+{
+    int64_t n = t->m.n_param;
+    float *v = mem_alloc(n, sizeof *v), *out = mem_alloc(n, sizeof *out),
+          *then = mem_alloc(n, sizeof *then);
+    harness_fill(v, n, 52);
+    for (int pass = 0; pass < N_FINAL_PASS; pass++) {
+        struct said said = {out, then, n, 0};
+        harness_fill(out, n, 53); /* nothing that could pass for a result */
+        t->u.left = note_final;
+        t->u.left_ctx = &said;
+        if (pass == GRADIENT)
+            model_backward(&t->m, t->w, &t->u, out);
+        else
+            (pass == HESSIAN ? model_hessian_product : model_gauss_newton_product)(&t->m, t->w, v,
+                                                                                   &t->u, out);
+        t->u.left = NULL;
+        CU_ASSERT_EQUAL(said.begin, 0);
+        CU_ASSERT_EQUAL(said.n_call, t->m.n_layer);
+        CU_ASSERT(!memcmp(then, out, (size_t)n * sizeof *out));
+    }
+    free(v);
+    free(out);
+    free(then);
+}
+
+static void backward_passes_say_what_is_final(void)
+{
+    trial_run(check_final, 1);
+}
+
 static void a_unit_for_losses_alone_is_smaller_and_gives_the_same(void)
 {
     static struct trial t;
@@ -277,6 +327,7 @@ int main(int argc, char **argv)
         {"gradients equal central differences of the loss",
          gradients_equal_central_differences_of_the_loss},
         {"empty lanes contribute nothing", empty_lanes_contribute_nothing},
+        {"backward passes say what is final", backward_passes_say_what_is_final},
         {"a unit for losses alone is smaller and gives the same",
          a_unit_for_losses_alone_is_smaller_and_gives_the_same},
         {"lenet5 has torch's names and shapes", lenet5_has_torch_names_and_shapes},

@@ -58,6 +58,10 @@ struct unit {
     float *p; /* [n_class][lanes] probabilities, by model_forward */
     float *scratch;
     float *block; /* owned; all arrays above live in it */
+    /* Called each time a backward pass leaves a layer, NULL: not at all. Places [begin, n_param) of
+     * the vector that the pass writes are final by then; the last call comes with 0. */
+    void (*left)(void *left_ctx, int64_t begin);
+    void *left_ctx; /* borrowed */
 };
 
 /** Build the model named in `opts` for samples of shape `in` (as stored). The model must not move

@@ -116,14 +116,21 @@ void model_forward(const struct model *m, const float *w, struct unit *u)
     softmax_forward(m->n_class, u->lanes, u->node[m->n_layer].a, u->label, u->p, u->loss);
 }
 
-/* From the top node's da down. */
-static void run_backward(const struct model *m, const struct weights *p, struct unit *u)
+/* From the top node's da, or rda, down. */
+static void run_backward(const struct model *m, const struct weights *p, struct unit *u,
+                         int tangent)
 {
+    int64_t begin = m->n_param;
     for (int i = m->n_layer; i-- > 0;) {
+        const struct layer *l = &m->layer[i];
         struct weights own = for_layer(m, p, u, i);
         struct node in = input_of(m, u, i);
-        m->layer[i].ops->backward(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
-        add_other_users(m, u, i, 0);
+        (tangent ? l->ops->backward_tangent : l->ops->backward)(l, u->lanes, &own, &in,
+                                                                &u->node[i + 1], u->scratch);
+        add_other_users(m, u, i, tangent);
+        begin = l->n_tensor ? l->tensor[0].offset : begin; /* offsets ascend with the layers */
+        if (u->left)
+            u->left(u->left_ctx, begin);
     }
 }
 
@@ -145,7 +152,7 @@ void model_loss_gradient(const struct model *m, struct unit *u)
 void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw)
 {
     struct weights p = {.w = w, .dw = dw};
-    run_backward(m, &p, u);
+    run_backward(m, &p, u, 0);
 }
 
 void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
@@ -161,13 +168,7 @@ void model_hessian_product(const struct model *m, const float *w, const float *v
     const struct node *top = &u->node[m->n_layer];
     run_forward_tangent(m, &p, u);
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->rda);
-    for (int i = m->n_layer; i-- > 0;) {
-        struct weights own = for_layer(m, &p, u, i);
-        struct node in = input_of(m, u, i);
-        m->layer[i].ops->backward_tangent(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1],
-                                          u->scratch);
-        add_other_users(m, u, i, 1);
-    }
+    run_backward(m, &p, u, 1);
 }
 
 void model_gauss_newton_product(const struct model *m, const float *w, const float *v,
@@ -177,7 +178,7 @@ void model_gauss_newton_product(const struct model *m, const float *w, const flo
     const struct node *top = &u->node[m->n_layer];
     run_forward_tangent(m, &p, u);
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->da);
-    run_backward(m, &p, u);
+    run_backward(m, &p, u, 0);
 }
 
 double unit_loss(const struct unit *u)
