@@ -55,7 +55,7 @@ for dir in src/*/ include/*/; do
 done
 verdict "every folder is a layer" "$unknown"
 
-door "MPI only in par" '<mpi\.h>|\bMPI_[A-Z][a-z]' 'include/par/comm\.h' 'src/par/[a-z0-9_]+\.c'
+door "MPI only in par" '<mpi\.h>|\bMPI_[A-Z][a-z]' 'include/par/[a-z0-9_]+\.h' 'src/par/[a-z0-9_]+\.c'
 door "HDF5 only in io/h5" '<hdf5(_hl)?\.h>' '(src|include)/io/h5[a-z0-9_]*\.[ch]'
 door "BLAS only in kernel/gemm" '<(cblas|openblas_config)\.h>|\bcblas_' 'src/kernel/gemm\.c'
 door "libyaml only in app/config" '<yaml\.h>' 'src/app/config[a-z0-9_]*\.c'
