@@ -176,12 +176,20 @@ void small_data_close(struct small_data *s)
 
 struct comm small_self(void)
 {
-    return (struct comm){.mpi = MPI_COMM_SELF, .rank = 0, .size = 1};
+    return (struct comm){.mpi = MPI_COMM_SELF, .rank = 0, .size = 1, .one_host = 1};
 }
 
 void small_engine(struct engine *e, const struct small_data *s, int unit, const struct comm *comm)
 {
     REQUIRE(engine_init(e, &s->model, &s->dataset, unit, NULL, NULL, comm) == IAU_OK);
+}
+
+float *small_params(const struct model *m)
+{
+    float *w = mem_alloc(model_state_floats(m), sizeof *w);
+    REQUIRE(w);
+    model_init_params(m, 7, w);
+    return w;
 }
 
 struct train_opts small_train_opts(void)

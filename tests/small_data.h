@@ -41,6 +41,8 @@ int64_t small_data_id(enum dataset_part part, int64_t row);
 struct comm small_self(void);
 /** Collective. An engine over the data, or abort. */
 void small_engine(struct engine *e, const struct small_data *s, int unit, const struct comm *comm);
+/** Initial parameters, which the caller frees, or abort. */
+float *small_params(const struct model *m);
 /** Plausible settings: batch 50 in units of 16, Adam. */
 struct train_opts small_train_opts(void);
 /** Collective. Train with these settings and no restart file, or abort. */

@@ -9,14 +9,6 @@
 #include "harness.h"
 #include "small_data.h"
 
-static float *initial_params(const struct model *m)
-{
-    float *w = mem_alloc(m->n_param, sizeof *w);
-    REQUIRE(w);
-    model_init_params(m, 7, w);
-    return w;
-}
-
 /* --- failures */
 
 /* A gradient sum over everything at w: one message over all ranks, and the same code on each. */
@@ -49,7 +41,7 @@ static void values_that_are_not_finite_or_too_large_are_named(void)
 {
     static struct small_data s;
     small_data_open(&s, "nan.h5", &small_images);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     for (int i = 0; i < s.model.n_tensor; i++) { /* none may get lost in a ReLU or a maximum */
         int64_t last = s.model.tensor[i]->offset + s.model.tensor[i]->count - 1;
         float keep = w[last];
@@ -62,7 +54,7 @@ static void values_that_are_not_finite_or_too_large_are_named(void)
     small_data_close(&s);
 
     small_data_open(&s, "large.h5", &small_table);
-    w = initial_params(&s.model);
+    w = small_params(&s.model);
     int64_t hidden = s.model.tensor[1]->count, last = s.model.tensor[2]->offset;
     for (int64_t i = 0; i < s.model.tensor[2]->count; i++)
         w[last + i] = (float)(i / hidden) * 2e6f;
@@ -126,7 +118,7 @@ static void a_loss_that_is_not_finite_fails_everywhere(void)
     double loss, accuracy;
     small_data_open(&s, "loss.h5", &small_table);
     small_engine(&e, &s, 16, &test_comm);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     w[s.model.n_param - 1] = INFINITY;
     CU_ASSERT_EQUAL(index_set_all(&set, PART_TEST, s.dataset.n[PART_TEST]), IAU_OK);
     CU_ASSERT_EQUAL(share_load(&share, &e, &set), IAU_OK);
@@ -153,7 +145,7 @@ static void memory_short_on_one_rank_fails_everywhere(void)
     int is_last = test_comm.rank == test_comm.size - 1;
     small_data_open(&s, "memory.h5", &small_images);
     small_engine(&e, &s, 16, &test_comm);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     CU_ASSERT_EQUAL(index_set_all(&set, PART_TRAIN, s.dataset.n[PART_TRAIN]), IAU_OK);
     for (int k = 1; k <= 2; k++) {
         capture_begin(&capture);

@@ -1,4 +1,4 @@
-/* Sweeps and steps over ranks and threads: the same bytes as one process that goes through all
+/* Sweeps over ranks and threads: the same bytes as one process that goes through all
  * units in order. */
 #include <math.h>
 #include <omp.h>
@@ -76,14 +76,6 @@ static void take_rows(struct index_set *set, const struct small_data *s, enum da
     free(row);
 }
 
-static float *initial_params(const struct model *m)
-{
-    float *w = mem_alloc(m->n_param, sizeof *w);
-    REQUIRE(w);
-    model_init_params(m, 7, w);
-    return w;
-}
-
 /* --- gradient sums */
 
 static void check_gradient_sum(struct small_data *s, struct engine *e, const float *w,
@@ -128,7 +120,7 @@ static void check_gradient_sums(const struct small_shape *shape, int unit)
     struct index_set set;
     small_data_open(&s, "sums.h5", shape);
     small_engine(&e, &s, unit, &test_comm);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         take_rows(&set, &s, cuts[i].part, cuts[i].first, cuts[i].stride);
         check_gradient_sum(&s, &e, w, &set);
@@ -160,7 +152,7 @@ static void gradient_sums_agree_with_naive_ones(void)
     struct naive naive;
     small_data_open(&s, "naive.h5", &small_images);
     small_engine(&e, &s, 16, &test_comm);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     double *sum = mem_alloc(s.model.n_param, sizeof *sum), loss;
     take_rows(&set, &s, PART_TRAIN, 5, 3);
     naive_sum(&naive, &s, w, &set, 1);
@@ -185,7 +177,7 @@ static void two_sums_and_a_stop_word_share_one_reduction(void)
     int64_t *truth[2], n[2], last = test_comm.rank == test_comm.size - 1;
     small_data_open(&s, "two.h5", &small_table);
     small_engine(&e, &s, 16, &test_comm);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     int64_t lengths[2] = {s.model.n_param, s.model.n_param};
     CU_ASSERT_EQUAL(sums_init(&sums, 2, lengths, N_VALUE, e.n_thread), IAU_OK);
     for (int i = 0; i < 2; i++) {
@@ -260,114 +252,13 @@ static void shares_cut_a_set_at_units_and_miss_no_row(void)
     small_data_close(&s);
 }
 
-/* --- steps */
-
-/* A batch whose units have 16, 16, 9 and 1 samples, at scattered rows. */
-enum { N_PIECES = 4, N_BATCH = 42 };
-
-static void make_batch(int32_t *index, struct piece *piece, int64_t n_rows)
-{
-    static const int sizes[N_PIECES] = {16, 16, 9, 1};
-    for (int i = 0; i < N_BATCH; i++)
-        index[i] = (int32_t)((i * 37 + 11) % n_rows);
-    for (int i = 0, used = 0; i < N_PIECES; used += sizes[i++])
-        piece[i] = (struct piece){index + used, sizes[i]};
-}
-
-/* A step on this rank's units, its gradient kept, then the product along v, each reduced. */
-static void run_step(struct engine *e, const struct work *work, const float *w, const float *v,
-                     struct sums *sums, int64_t *gradient, int64_t *product)
-{
-    int64_t n = N_BATCH;
-    size_t bytes = (size_t)(e->model->n_param + N_VALUE) * sizeof *gradient;
-    sums_begin(sums, &n);
-    sweep_add_step_gradient(e, w, work, sums, 0, 1);
-    CU_ASSERT_EQUAL(sweep_reduce(e, sums, "a step"), IAU_OK);
-    memcpy(gradient, sums->acc, bytes);
-    sums_begin(sums, &n);
-    sweep_add_step_product(e, w, v, work->n_unit, sums);
-    CU_ASSERT_EQUAL(sweep_reduce(e, sums, "a product"), IAU_OK);
-    memcpy(product, sums->acc, bytes);
-}
-
-/* The same by hand; values of a product are 0. */
-static void step_by_hand(const struct small_data *s, const struct engine *e,
-                         const struct work *batch, const float *w, const float *v,
-                         int64_t *gradient, int64_t *product)
-{
-    const struct model *m = &s->model;
-    double scale = exact_scale(N_BATCH, EXACT_BITS_VALUE);
-    float *x = mem_alloc(m->n_param, sizeof *x);
-    struct unit u = {0};
-    REQUIRE(x && unit_init(&u, m, e->lanes, UNIT_TANGENT) == IAU_OK);
-    for (int i = 0; i < N_PIECES; i++) {
-        sweep_gather(e, batch, i, &u);
-        model_forward(m, w, &u);
-        model_backward(m, w, &u, x);
-        exact_add(gradient, x, m->n_param, scale, EXACT_BITS_VALUE);
-        exact_add_one(gradient + m->n_param + VALUE_LOSS, unit_loss(&u), scale, EXACT_BITS_VALUE);
-        exact_add_one(gradient + m->n_param + VALUE_CORRECT, (double)unit_correct(m, &u), scale,
-                      EXACT_BITS_VALUE);
-        model_hessian_product(m, w, v, &u, x);
-        exact_add(product, x, m->n_param, scale, EXACT_BITS_VALUE);
-    }
-    unit_free(&u);
-    free(x);
-}
-
-static void check_step(struct small_data *s, int n_thread)
-{
-    struct engine e;
-    struct sums sums;
-    struct piece piece[N_PIECES];
-    int32_t index[N_BATCH];
-    int64_t n = s->model.n_param, *sum[4];
-    omp_set_num_threads(n_thread);
-    small_engine(&e, s, 16, &test_comm);
-    omp_set_num_threads(1);
-    struct range own = shard_range(N_PIECES, test_comm.rank, test_comm.size);
-    float *w = initial_params(&s->model), *v = mem_alloc(n, sizeof *v);
-    harness_fill(v, n, 5);
-    for (int i = 0; i < 4; i++)
-        sum[i] = mem_alloc(n + N_VALUE, sizeof *sum[i]);
-    make_batch(index, piece, s->dataset.n[PART_TRAIN]);
-    struct work batch = {.rows = &s->rows[PART_TRAIN], .n_unit = N_PIECES, .piece = piece};
-    struct work mine = {
-        .rows = batch.rows, .n_unit = own.end - own.begin, .piece = piece + own.begin};
-    CU_ASSERT_EQUAL(engine_keep(&e, (int)mine.n_unit), IAU_OK);
-    CU_ASSERT_EQUAL(sums_init(&sums, 1, &n, N_VALUE, e.n_thread), IAU_OK);
-    run_step(&e, &mine, w, v, &sums, sum[0], sum[1]);
-    step_by_hand(s, &e, &batch, w, v, sum[2], sum[3]);
-    CU_ASSERT(!memcmp(sum[0], sum[2], (size_t)(n + N_VALUE) * sizeof *sum[0]));
-    CU_ASSERT(!memcmp(sum[1], sum[3], (size_t)(n + N_VALUE) * sizeof *sum[0]));
-    CU_ASSERT(e.n_thread == n_thread && e.cost.gradients == N_BATCH && e.cost.hvps == N_BATCH);
-    for (int i = 0; i < 4; i++)
-        free(sum[i]);
-    free(w);
-    free(v);
-    sums_free(&sums);
-    engine_free(&e);
-}
-
-static void a_step_and_its_product_are_those_of_one_process(void)
-{
-    static struct small_data s;
-    static const struct small_shape *const shapes[] = {&small_images, &small_table};
-    for (int i = 0; i < 2; i++) {
-        small_data_open(&s, "step.h5", shapes[i]);
-        for (int n_thread = 1; n_thread <= 3; n_thread++)
-            check_step(&s, n_thread);
-        small_data_close(&s);
-    }
-}
-
 static void threads_do_not_change_a_sum(void)
 {
     static struct small_data s;
     struct index_set set;
     struct engine e;
     small_data_open(&s, "threads.h5", &small_images);
-    float *w = initial_params(&s.model);
+    float *w = small_params(&s.model);
     for (int n_thread = 2; n_thread <= 3; n_thread++) {
         omp_set_num_threads(n_thread);
         CU_ASSERT_EQUAL(engine_threads(), n_thread);
@@ -409,8 +300,6 @@ int main(int argc, char **argv)
         {"two sums and a stop word share one reduction",
          two_sums_and_a_stop_word_share_one_reduction},
         {"shares cut a set at units and miss no row", shares_cut_a_set_at_units_and_miss_no_row},
-        {"a step and its product are those of one process",
-         a_step_and_its_product_are_those_of_one_process},
         {"threads do not change a sum", threads_do_not_change_a_sum},
         {"a checksum notices every bit and place", a_checksum_notices_every_bit_and_place},
         CU_TEST_INFO_NULL};
