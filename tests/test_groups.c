@@ -1,96 +1,22 @@
 /* Training with batch norm: the same bytes at any rank count and after a restart, groups that are
  * too small, and running statistics that unlearning and evaluation leave alone. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
-#include "core/log.h"
-#include "core/memory.h"
 #include "core/stop.h"
 #include "data/shard.h"
 #include "harness.h"
-#include "small_data.h"
+#include "train_run.h"
 #include "unlearn/iau.h"
 
-static const struct small_shape shape = {.c = 1,
-                                         .h = 8,
-                                         .w = 8,
-                                         .n_class = 4,
-                                         .n_train = 300,
-                                         .n_test = 40,
-                                         .noise = 0.8f,
-                                         .flipped = 0.05};
-static struct small_data data;
-static struct partition sets;
-
-static void open_data(void)
-{
-    static char *line[] = {"conv 4 3 pad=1 bias=off",
-                           "batchnorm",
-                           "relu",
-                           "residual begin",
-                           "conv 8 3 stride=2 pad=1 bias=off",
-                           "batchnorm",
-                           "residual skip",
-                           "conv 8 1 stride=2 bias=off",
-                           "batchnorm",
-                           "residual end",
-                           "relu",
-                           "avgpool",
-                           "dense classes"};
-    struct text_list text = {sizeof line / sizeof *line, line};
-    struct data_opts split = {.seed = 1, .valid = 0.2};
-    struct forget_opts forget = {.ratio = 0.1, .seed = 1};
-    log_init(test_comm.rank, LOG_LEVEL_QUIET);
-    small_data_open(&data, "groups.h5", &shape);
-    CU_ASSERT_EQUAL(model_build_list(&data.model, "test", &text, (struct shape){1, 8, 8}, 4),
-                    IAU_OK);
-    CU_ASSERT_EQUAL(partition_init(&sets, &data.dataset, &split, &forget, &test_comm), IAU_OK);
-}
-
-static void close_data(void)
-{
-    partition_free(&sets);
-    small_data_close(&data);
-}
-
 /* 240 samples in batches of `batch`. */
-static struct train_opts opts_of(int64_t batch, double alpha)
+static struct train_run run_batches(int64_t batch, double alpha)
 {
-    struct train_opts opts = small_train_opts();
-    opts.unit = GROUP_SAMPLES;
-    opts.batch = batch;
-    opts.restriction.alpha = alpha;
-    return opts;
-}
-
-static int train(struct outcome *o, const struct train_opts *opts, const char *restart, int resume,
-                 const struct comm *comm)
-{
-    struct engine e;
-    struct progress progress = {0};
-    small_engine(&e, &data, (int)opts->unit, comm);
-    struct restart file = {.path = restart, .settings = "", .name = "origin", .resume = resume};
-    struct trainer t = {.engine = &e,
-                        .opts = opts,
-                        .train = &sets.train,
-                        .valid = &sets.valid,
-                        .name = "origin",
-                        .restart = &file,
-                        .progress = &progress};
-    int rc = trainer_run(o, &t);
-    engine_free(&e);
-    return rc;
-}
-
-static int same_outcome(const struct outcome *a, const struct outcome *b)
-{
-    const struct model *m = &data.model;
-    return a->w && b->w && memcmp(a->w, b->w, (size_t)model_state_floats(m) * sizeof *a->w) == 0 &&
-           memcmp(a->gradient_sum, b->gradient_sum, (size_t)m->n_param * sizeof *a->gradient_sum) ==
-               0 &&
-           same_history(&a->history, &b->history);
+    struct train_run r = run_groups();
+    r.opts.batch = batch;
+    r.opts.restriction.alpha = alpha;
+    return r;
 }
 
 static const struct {
@@ -104,54 +30,54 @@ static const struct {
 
 static void same_bytes_at_any_rank_count(void)
 {
-    struct comm self = small_self();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct train_opts opts = opts_of(cases[i].batch, cases[i].alpha);
-        struct outcome all, alone;
-        CU_ASSERT_EQUAL(train(&all, &opts, "", 0, &test_comm), IAU_OK);
-        CU_ASSERT_EQUAL(train(&alone, &opts, "", 0, &self), IAU_OK);
-        CU_ASSERT(same_outcome(&all, &alone));
-        outcome_free(&all);
-        outcome_free(&alone);
+        struct train_run all = run_batches(cases[i].batch, cases[i].alpha), alone = all;
+        alone.comm = small_self();
+        run_execute(&all);
+        run_execute(&alone);
+        CU_ASSERT(run_same(&all, &alone));
+        outcome_free(&all.o);
+        outcome_free(&alone.o);
     }
 }
 
 /* Stopped after the first step, on all ranks; then on from the file, on all ranks and on one. */
 static void same_bytes_after_a_restart(void)
 {
-    struct train_opts opts = opts_of(100, 0.02);
-    struct comm self = small_self();
-    struct outcome whole, stopped, resumed;
     char *path = harness_path("groups.restart.h5");
-    CU_ASSERT_EQUAL(train(&whole, &opts, "", 0, &test_comm), IAU_OK);
+    struct train_run whole = run_batches(100, 0.02), r = whole;
+    r.restart = path;
+    run_execute(&whole);
     stop_set(1);
-    CU_ASSERT_EQUAL(train(&stopped, &opts, path, 0, &test_comm), IAU_STOPPED);
+    run_execute(&r);
     stop_set(0);
+    CU_ASSERT_EQUAL(r.rc, IAU_STOPPED);
     comm_barrier(&test_comm);
+    r.resume = 1;
     for (int alone = 0; alone < 2; alone++) {
-        CU_ASSERT_EQUAL(train(&resumed, &opts, path, 1, alone ? &self : &test_comm), IAU_OK);
-        CU_ASSERT(same_outcome(&whole, &resumed));
-        outcome_free(&resumed);
+        r.comm = alone ? small_self() : test_comm;
+        run_execute(&r);
+        CU_ASSERT(run_same(&whole, &r));
+        outcome_free(&r.o);
     }
-    outcome_free(&stopped);
-    outcome_free(&whole);
+    outcome_free(&whole.o);
     free(path);
 }
 
 static void running_statistics_move_and_count_steps(void)
 {
-    struct train_opts opts = opts_of(100, 0);
-    struct outcome o;
-    opts.patience = 0;
-    CU_ASSERT_EQUAL(train(&o, &opts, "", 0, &test_comm), IAU_OK);
-    for (int t = 0; o.w && t < data.model.n_buffer_tensor; t++) {
-        const struct tensor *b = data.model.buffer[t];
+    struct train_run r = run_batches(100, 0);
+    r.opts.patience = 0;
+    run_execute(&r);
+    CU_ASSERT_EQUAL(r.rc, IAU_OK);
+    for (int t = 0; r.o.w && t < groups.model.n_buffer_tensor; t++) {
+        const struct tensor *b = groups.model.buffer[t];
         if (b->ndim == 0) /* the kept epoch's steps, three an epoch */
-            CU_ASSERT(o.w[b->offset] == 3 || o.w[b->offset] == 6);
+            CU_ASSERT(r.o.w[b->offset] == 3 || r.o.w[b->offset] == 6);
         for (int64_t i = 0; i < b->count && strstr(b->name, "running_var"); i++)
-            CU_ASSERT(o.w[b->offset + i] > 0 && o.w[b->offset + i] != 1);
+            CU_ASSERT(r.o.w[b->offset + i] > 0 && r.o.w[b->offset + i] != 1);
     }
-    outcome_free(&o);
+    outcome_free(&r.o);
 }
 
 static void groups_below_16_samples_are_left_out(void)
@@ -169,60 +95,60 @@ static void groups_below_16_samples_are_left_out(void)
     p = shard_plan(15, 64, 64);
     CU_ASSERT_EQUAL(shard_plan_groups(&p, 16), 15);
     CU_ASSERT_EQUAL(p.n_step, 0);
-    struct train_opts opts = opts_of(12, 0);
-    struct outcome o;
-    int rc = train(&o, &opts, "", 0, &test_comm);
-    CU_ASSERT_EQUAL(rc, IAU_ERR_CONFIG);
+    struct train_run r = run_batches(12, 0);
+    run_execute(&r);
+    CU_ASSERT_EQUAL(r.rc, IAU_ERR_CONFIG);
     error_clear();
 }
 
 /* Frozen statistics: sums over samples separate, so the cache serves, and the buffers stay. */
 static void unlearning_leaves_the_statistics_alone(void)
 {
-    const struct model *m = &data.model;
-    struct train_opts opts = opts_of(100, 0);
+    const struct model *m = &groups.model;
+    struct train_run origin = run_batches(100, 0);
     struct iau_opts step = {
         .correction = 1, .weight = 1, .optimizer = OPTIMIZER_ADAM, .lr = 1e-3, .steps = 1};
     struct comm self = small_self();
-    struct outcome origin, out[3];
+    struct outcome out[3];
     struct progress progress = {0};
-    CU_ASSERT_EQUAL(train(&origin, &opts, "", 0, &test_comm), IAU_OK);
+    run_execute(&origin);
+    CU_ASSERT_EQUAL(origin.rc, IAU_OK);
     for (int i = 0; i < 3; i++) { /* with the cache, without, without on one rank */
         struct engine e;
-        small_engine(&e, &data, GROUP_SAMPLES, i == 2 ? &self : &test_comm);
+        small_engine(&e, &groups, GROUP_SAMPLES, i == 2 ? &self : &test_comm);
         struct unlearn u = {.engine = &e,
                             .opts = &(struct method_opts){.iau = step},
-                            .sets = &sets,
-                            .w = origin.w,
+                            .sets = &group_sets,
+                            .w = origin.o.w,
                             .name = "iau",
                             .progress = &progress};
-        u.gradient_sum = i == 0 ? origin.gradient_sum : NULL;
-        u.loss_sum = origin.loss_sum;
+        u.gradient_sum = i == 0 ? origin.o.gradient_sum : NULL;
+        u.loss_sum = origin.o.loss_sum;
         CU_ASSERT_EQUAL(iau_run(&out[i], &u), IAU_OK);
         engine_free(&e);
     }
-    size_t bytes = (size_t)model_state_floats(m) * sizeof *origin.w;
+    size_t bytes = (size_t)model_state_floats(m) * sizeof *origin.o.w;
     CU_ASSERT_EQUAL(memcmp(out[0].w, out[1].w, bytes), 0);
     CU_ASSERT_EQUAL(memcmp(out[0].w, out[2].w, bytes), 0);
-    CU_ASSERT_NOT_EQUAL(memcmp(out[0].w, origin.w, (size_t)m->n_param * sizeof *origin.w), 0);
-    CU_ASSERT_EQUAL(memcmp(out[0].w + m->n_param, origin.w + m->n_param,
-                           (size_t)m->n_buffer * sizeof *origin.w),
+    CU_ASSERT_NOT_EQUAL(memcmp(out[0].w, origin.o.w, (size_t)m->n_param * sizeof *origin.o.w), 0);
+    CU_ASSERT_EQUAL(memcmp(out[0].w + m->n_param, origin.o.w + m->n_param,
+                           (size_t)m->n_buffer * sizeof *origin.o.w),
                     0);
     for (int i = 0; i < 3; i++)
         outcome_free(&out[i]);
-    outcome_free(&origin);
+    outcome_free(&origin.o);
 }
 
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
-        {"open data", open_data},
+        {"open the data", run_open_data},
         {"same bytes at any rank count", same_bytes_at_any_rank_count},
         {"same bytes after a restart", same_bytes_after_a_restart},
         {"running statistics move and count steps", running_statistics_move_and_count_steps},
         {"groups below 16 samples are left out", groups_below_16_samples_are_left_out},
         {"unlearning leaves the statistics alone", unlearning_leaves_the_statistics_alone},
-        {"close data", close_data},
+        {"close the data", run_close_data},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "groups", tests);
 }

@@ -8,8 +8,36 @@
 #include "core/log.h"
 #include "harness.h"
 
-struct small_data table, images;
-struct partition sets, no_valid, tiny_valid, image_sets;
+struct small_data table, images, groups;
+struct partition sets, no_valid, tiny_valid, image_sets, group_sets;
+
+static void open_groups(void)
+{
+    static char *line[] = {"conv 4 3 pad=1 bias=off",
+                           "batchnorm",
+                           "relu",
+                           "residual begin",
+                           "conv 8 3 stride=2 pad=1 bias=off",
+                           "batchnorm",
+                           "residual skip",
+                           "conv 8 1 stride=2 bias=off",
+                           "batchnorm",
+                           "residual end",
+                           "relu",
+                           "avgpool",
+                           "dense classes"};
+    struct text_list text = {sizeof line / sizeof *line, line};
+    struct data_opts split = {.seed = 1, .valid = 0.2};
+    struct forget_opts forget = {.ratio = 0.1, .seed = 1};
+    struct small_shape shape = small_images;
+    shape.h = shape.w = 8;
+    shape.n_train = 300;
+    small_data_open(&groups, "groups.h5", &shape);
+    CU_ASSERT_EQUAL(model_build_list(&groups.model, "test", &text, (struct shape){1, 8, 8}, 4),
+                    IAU_OK);
+    CU_ASSERT_EQUAL(partition_init(&group_sets, &groups.dataset, &split, &forget, &test_comm),
+                    IAU_OK);
+}
 
 void run_open_data(void)
 {
@@ -22,6 +50,7 @@ void run_open_data(void)
     CU_ASSERT_EQUAL(partition_init(&image_sets, &images.dataset, &split, NULL, &test_comm), IAU_OK);
     CU_ASSERT_EQUAL(partition_init(&no_valid, &table.dataset, &all, NULL, &test_comm), IAU_OK);
     CU_ASSERT_EQUAL(partition_init(&tiny_valid, &table.dataset, &tiny, NULL, &test_comm), IAU_OK);
+    open_groups();
 }
 
 void run_close_data(void)
@@ -30,8 +59,10 @@ void run_close_data(void)
     partition_free(&image_sets);
     partition_free(&no_valid);
     partition_free(&tiny_valid);
+    partition_free(&group_sets);
     small_data_close(&table);
     small_data_close(&images);
+    small_data_close(&groups);
 }
 
 struct train_run run_table(void)
@@ -51,11 +82,21 @@ struct train_run run_images(void)
     return r;
 }
 
+struct train_run run_groups(void)
+{
+    struct train_run r = run_table();
+    r.data = &groups;
+    r.sets = &group_sets;
+    r.opts.unit = GROUP_SAMPLES;
+    return r;
+}
+
 void run_execute(struct train_run *r)
 {
     struct engine e;
     struct progress progress = {0};
     small_engine(&e, r->data, (int)r->opts.unit, &r->comm);
+    e.bucket = r->bucket;
     struct restart restart = {.path = r->restart,
                               .settings = "the settings",
                               .name = "origin",
@@ -75,14 +116,16 @@ void run_execute(struct train_run *r)
 
 int run_same(const struct train_run *a, const struct train_run *b)
 {
-    size_t n = (size_t)a->data->model.n_param;
-    return a->rc == IAU_OK && b->rc == IAU_OK && memcmp(a->o.w, b->o.w, n * sizeof *a->o.w) == 0 &&
+    size_t n = (size_t)a->data->model.n_param,
+           n_state = (size_t)model_state_floats(&a->data->model);
+    return a->rc == IAU_OK && b->rc == IAU_OK &&
+           memcmp(a->o.w, b->o.w, n_state * sizeof *a->o.w) == 0 &&
            !a->o.gradient_sum == !b->o.gradient_sum &&
            (!a->o.gradient_sum ||
             memcmp(a->o.gradient_sum, b->o.gradient_sum, n * sizeof *a->o.gradient_sum) == 0) &&
            a->o.loss_sum == b->o.loss_sum && same_history(&a->o.history, &b->o.history) &&
            a->cost.gradients == b->cost.gradients && a->cost.hvps == b->cost.hvps &&
-           a->cost.forwards == b->cost.forwards;
+           a->cost.forwards == b->cost.forwards && a->cost.payload_bytes == b->cost.payload_bytes;
 }
 
 int run_same_parameters(const struct train_run *a, const struct train_run *b)

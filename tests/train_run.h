@@ -1,20 +1,21 @@
-/* Training runs for tests: what a trainer is told and what it leaves, over one small table and a
- * few small images. */
+/* Training runs for tests: what a trainer is told and what it leaves, over one small table, a few
+ * small images for lenet5, and others for a model with batch norm and a residual connection. */
 #ifndef IAU_TESTS_TRAIN_RUN_H
 #define IAU_TESTS_TRAIN_RUN_H
 
 #include "small_data.h"
 
-extern struct small_data table, images;
+extern struct small_data table, images, groups;
 /* Of the table with a validation set of a fifth, with none, and with 12 samples; of the images with
- * a fifth. */
-extern struct partition sets, no_valid, tiny_valid, image_sets;
+ * a fifth, of those for groups also with a tenth to forget. */
+extern struct partition sets, no_valid, tiny_valid, image_sets, group_sets;
 
 struct train_run {
     const struct small_data *data;
     const struct partition *sets;
     struct train_opts opts;
     struct comm comm;
+    int64_t bucket; /* of the engine: 0 for no overlap of reductions and work */
     const char *restart;
     struct checkpoint_opts checkpoint;
     int resume;
@@ -29,6 +30,7 @@ void run_close_data(void);
 /** Runs with plausible settings on all ranks. */
 struct train_run run_table(void);
 struct train_run run_images(void);
+struct train_run run_groups(void);
 /** A first epoch that learns, then rates that wreck the model more and more. */
 struct train_run run_wrecked(int64_t epochs, int64_t patience);
 /** Collective over r->comm. Train; fills rc, o and cost. */

@@ -24,10 +24,19 @@ struct sums {
     int n_thread;
     int64_t length; /* of one accumulator: segments, then room for the three below */
     int64_t *acc;   /* owned, [n_thread][length]; the first holds the result after the reduction */
-    uint8_t *touched; /* owned, [n_thread][n_segment]: the segment's vector holds an addend, not old
-                         numbers */
+    uint8_t *touched; /* owned, [n_thread][n_segment]: the segment's vector holds, or is getting, an
+                         addend, not old numbers */
     int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or
                            INT64_MAX */
+    struct overlap *overlap; /* owned; NULL: reductions wait for the end of the work */
+};
+
+/* A unit's vector on its way into a thread's accumulator, where that happens in parts. */
+struct addend {
+    struct sums *sums;
+    int thread, segment;
+    const float *vector;
+    int fresh; /* the thread's first: it replaces old numbers */
 };
 
 /** Local. Room for segments of the given lengths. @return IAU_OK or IAU_ERR_MEM */
@@ -41,6 +50,13 @@ void sums_begin(struct sums *s, const int64_t *n_samples);
 void sums_expect_one(struct sums *s, int segment);
 /** Local. Add a unit's vector (NULL if n_vector is 0) and values to a thread's accumulator. */
 void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value);
+/** Local. The same in steps: an addend, each place of its vector once, in any order, the values. */
+struct addend sums_addend(struct sums *s, int thread, int segment, const float *vector);
+void sums_add_part(const struct addend *a, int64_t begin, int64_t n);
+void sums_add_values(struct sums *s, int thread, int segment, const double *value);
+/** Local. A part of a segment's vector, summed over the threads, into the first accumulator; when
+ * every addend has been added there. */
+void sums_merge_part(struct sums *s, int segment, int64_t begin, int64_t n);
 /** Local. Zero the vectors that no unit has added to; before threads are merged. */
 void sums_settle(struct sums *s);
 /** Local, after the reduction: mean over the segment's samples of n places of the vector from

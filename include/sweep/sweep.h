@@ -43,6 +43,7 @@ struct engine {
         *kept; /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
     enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen
                                  everywhere else */
+    int64_t bucket; /* parameters whose reduction may start before a step ends; 0: none does */
     enum phase
         phase; /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
     struct cost cost;     /* running totals; whoever wants a part takes differences */
@@ -100,6 +101,10 @@ int engine_keep(struct engine *e, int n);
 int engine_tangents(struct engine *e);
 int engine_augment(struct engine *e);
 int engine_teacher(struct engine *e);
+/** Local. Let the reductions of steps that are summed in `s`, of one segment, start before the step
+ * ends, where that pays: between hosts, with a model of several buckets. @return IAU_OK or
+ * IAU_ERR_MEM */
+int engine_overlap(const struct engine *e, struct sums *s);
 /** Local. Bytes that are left of this rank's memory for samples; INT64_MAX without a limit. */
 int64_t engine_memory_left(const struct engine *e);
 /** Local. Threads a rank will use, from the OpenMP environment. */
@@ -118,6 +123,10 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit,
                void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
+/** Local. The same, and idle(ctx) on the main thread when it finds no more units. */
+void sweep_run_step(struct engine *e, int64_t n_unit,
+                    void (*unit)(struct worker *wk, void *ctx, int64_t i), void (*idle)(void *ctx),
+                    void *ctx);
 /** Local. Call piece(ctx, begin, n) for pieces of [0, total) of at most SWEEP_PIECE, on all
  * threads, in any order; booked as update. */
 enum { SWEEP_PIECE = 4096 };

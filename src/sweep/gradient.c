@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "sweep/overlap.h"
 #include "sweep/sweep.h"
 
 struct pass {
@@ -16,12 +17,30 @@ struct pass {
     enum norm_mode norm;
 };
 
-/* A segment's place for statistics of groups, where a unit left none. */
-static void clear_statistics(const struct pass *p, float *vector)
+/* Before and after the pass that writes a unit's vector, which the sums take as it comes or as a
+ * whole. What a segment has room for behind the parameters stays 0 where a pass leaves no
+ * statistics. */
+static void begin_vector(const struct pass *p, struct worker *wk, struct unit *u,
+                         struct leaving *leaving)
 {
     int64_t n_param = p->e->model->n_param, n = p->sums->segment[p->segment].n_vector;
     if (n > n_param)
-        memset(vector + n_param, 0, (size_t)(n - n_param) * sizeof *vector);
+        memset(wk->vector + n_param, 0, (size_t)(n - n_param) * sizeof *wk->vector);
+    if (!overlap_is_running(p->sums))
+        return;
+    *leaving = overlap_enter(p->sums, wk->thread, wk->vector);
+    u->left = overlap_left;
+    u->left_ctx = leaving;
+}
+
+static void end_vector(const struct pass *p, struct worker *wk, struct unit *u,
+                       struct leaving *leaving, const double *value)
+{
+    if (u->left)
+        overlap_leave(leaving, value);
+    else
+        sums_add(p->sums, wk->thread, p->segment, wk->vector, value);
+    u->left = NULL;
 }
 
 static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
@@ -29,6 +48,7 @@ static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
     const struct pass *p = ctx;
     const struct model *m = p->e->model;
     struct unit *u = p->keep ? &p->e->kept[i] : &wk->unit;
+    struct leaving leaving;
     double value[N_VALUE];
     sweep_gather(p->e, p->work, i, u);
     u->norm = p->norm;
@@ -40,10 +60,9 @@ static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
         value[VALUE_LOSS] = unit_loss(u);
     }
     value[VALUE_CORRECT] = (double)unit_correct(m, u);
+    begin_vector(p, wk, u, &leaving);
     model_backward_from_top(m, p->w, u, wk->vector);
-    if (u->norm == NORM_FROZEN)
-        clear_statistics(p, wk->vector);
-    sums_add(p->sums, wk->thread, p->segment, wk->vector, value);
+    end_vector(p, wk, u, &leaving, value);
 }
 
 static void unit_forward_loss(struct worker *wk, void *ctx, int64_t i)
@@ -61,16 +80,35 @@ static void unit_product(struct worker *wk, void *ctx, int64_t i)
 {
     const struct pass *p = ctx;
     static const double no_value[N_VALUE];
-    model_hessian_product(p->e->model, p->w, p->v, &p->e->kept[i], wk->vector);
-    clear_statistics(p, wk->vector);
-    sums_add(p->sums, wk->thread, p->segment, wk->vector, no_value);
+    struct unit *u = &p->e->kept[i];
+    struct leaving leaving;
+    begin_vector(p, wk, u, &leaving);
+    model_hessian_product(p->e->model, p->w, p->v, u, wk->vector);
+    end_vector(p, wk, u, &leaving, no_value);
 }
 
-/* A step of one unit on one rank is no sum at all. */
-static void promise(struct engine *e, int64_t n_unit, struct sums *s)
+static void wait_for_others(void *ctx)
 {
-    if (e->comm->size == 1 && n_unit == 1 && s->n_segment == 1)
-        sums_expect_one(s, 0);
+    const struct pass *p = ctx;
+    if (overlap_is_running(p->sums))
+        overlap_wait(p->sums);
+}
+
+/* All units of a step on this rank. What sending takes from their work is no computation. */
+static void run_step(struct pass *p, int64_t n_unit,
+                     void (*unit)(struct worker *wk, void *ctx, int64_t i))
+{
+    struct engine *e = p->e;
+    struct overlap *o = p->sums->overlap;
+    if (o)
+        overlap_begin(p->sums, n_unit);
+    else if (e->comm->size == 1 && n_unit == 1 && p->sums->n_segment == 1)
+        sums_expect_one(p->sums, 0); /* one unit on one rank is no sum at all */
+    sweep_run_step(e, n_unit, unit, wait_for_others, p);
+    if (o) {
+        e->cost.seconds[e->phase] -= o->seconds;
+        e->cost.seconds[PHASE_REDUCE] += o->seconds;
+    }
 }
 
 void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s,
@@ -92,7 +130,7 @@ void sweep_add_loss(struct engine *e, const float *w, const struct work *work, s
 void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work,
                              struct sums *s, int segment, int keep)
 {
-    REQUIRE(!keep || work->n_unit <= e->n_kept);
+    REQUIRE(!work->stream && (!keep || work->n_unit <= e->n_kept));
     struct pass p = {.e = e,
                      .w = w,
                      .work = work,
@@ -100,8 +138,7 @@ void sweep_add_step_gradient(struct engine *e, const float *w, const struct work
                      .segment = segment,
                      .keep = keep,
                      .norm = e->step_norm};
-    promise(e, work->n_unit, s);
-    sweep_work(e, work, unit_gradient, &p);
+    run_step(&p, work->n_unit, unit_gradient);
     e->cost.gradients += s->segment[segment].n_samples;
     if (work->objective && work->objective->teacher != 0)
         e->cost.forwards += s->segment[segment].n_samples;
@@ -111,8 +148,7 @@ void sweep_add_step_product(struct engine *e, const float *w, const float *v, in
                             struct sums *s)
 {
     struct pass p = {.e = e, .w = w, .v = v, .sums = s};
-    promise(e, n_unit, s);
-    sweep_run(e, n_unit, unit_product, &p);
+    run_step(&p, n_unit, unit_product);
     e->cost.hvps += s->segment[0].n_samples;
 }
 

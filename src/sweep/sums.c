@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/exactsum.h"
 #include "core/memory.h"
+#include "sweep/overlap.h"
 
 int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_value, int n_thread)
 {
@@ -35,6 +36,7 @@ void sums_free(struct sums *s)
     free(s->acc);
     free(s->first_bad);
     free(s->touched);
+    overlap_free(s->overlap);
     *s = (struct sums){0};
 }
 
@@ -83,41 +85,62 @@ static int64_t find_bad(const float *x, int64_t n)
     return n;
 }
 
-/* @return how many addends were bad */
-static int64_t add_vector(struct sums *s, int thread, int segment, const float *vector)
+struct addend sums_addend(struct sums *s, int thread, int segment, const float *vector)
 {
-    struct segment *g = &s->segment[segment];
     uint8_t *touched = &s->touched[thread * s->n_segment + segment];
-    int64_t *acc = s->acc + thread * s->length + g->begin, bad;
+    struct segment *g = &s->segment[segment];
+    struct addend a = {s, thread, segment, vector, !*touched};
+    *touched = 1;
     if (g->expects_one) {
         REQUIRE(!g->lone);
         g->lone = vector;
-        bad = exact_count_bad(vector, g->n_vector, EXACT_BITS_VALUE);
-    } else {
-        bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale,
-                                                 EXACT_BITS_VALUE);
-        *touched = 1;
     }
+    return a;
+}
+
+void sums_add_part(const struct addend *a, int64_t begin, int64_t n)
+{
+    struct sums *s = a->sums;
+    const struct segment *g = &s->segment[a->segment];
+    const float *x = a->vector + begin;
+    int64_t *acc = s->acc + a->thread * s->length + g->begin + begin;
+    int64_t bad = g->expects_one
+                      ? exact_count_bad(x, n, EXACT_BITS_VALUE)
+                      : (a->fresh ? exact_set : exact_add)(acc, x, n, g->scale, EXACT_BITS_VALUE);
     if (bad) {
-        int64_t at = find_bad(vector, g->n_vector);
-        s->first_bad[thread] = at < s->first_bad[thread] ? at : s->first_bad[thread];
+        int64_t at = begin + find_bad(x, n), *first = &s->first_bad[a->thread];
+        *first = at < *first ? at : *first;
     }
-    return bad;
+    *sums_bad(s, a->thread) += bad;
+}
+
+void sums_add_values(struct sums *s, int thread, int segment, const double *value)
+{
+    const struct segment *g = &s->segment[segment];
+    int64_t *acc = s->acc + thread * s->length + g->begin + g->n_vector, bad = 0;
+    for (int i = 0; i < g->n_value; i++)
+        bad += exact_add_one(acc + i, value[i], g->scale, EXACT_BITS_VALUE);
+    if (bad && g->n_vector < s->first_bad[thread])
+        s->first_bad[thread] = g->n_vector;
+    *sums_bad(s, thread) += bad;
 }
 
 void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value)
 {
-    const struct segment *g = &s->segment[segment];
-    int64_t *acc = s->acc + thread * s->length + g->begin;
-    int64_t bad = g->n_vector ? add_vector(s, thread, segment, vector) : 0;
-    for (int i = 0; i < g->n_value; i++) {
-        int64_t bad_value =
-            exact_add_one(acc + g->n_vector + i, value[i], g->scale, EXACT_BITS_VALUE);
-        if (bad_value && g->n_vector < s->first_bad[thread])
-            s->first_bad[thread] = g->n_vector;
-        bad += bad_value;
-    }
-    *sums_bad(s, thread) += bad;
+    struct addend a = sums_addend(s, thread, segment, vector);
+    if (vector)
+        sums_add_part(&a, 0, s->segment[segment].n_vector);
+    sums_add_values(s, thread, segment, value);
+}
+
+void sums_merge_part(struct sums *s, int segment, int64_t begin, int64_t n)
+{
+    int64_t *acc = s->acc + s->segment[segment].begin + begin;
+    if (!s->touched[segment])
+        memset(acc, 0, (size_t)n * sizeof *acc);
+    for (int t = 1; t < s->n_thread; t++)
+        if (s->touched[t * s->n_segment + segment])
+            exact_merge(acc, acc + t * s->length, n);
 }
 
 void sums_mean(const struct sums *s, int segment, int64_t begin, int64_t n, float *out)

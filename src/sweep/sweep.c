@@ -12,6 +12,11 @@
 #include "data/shard.h"
 #include "kernel/lanes.h"
 #include "share_stream.h"
+#include "sweep/overlap.h"
+
+/* Parameters of 1 MiB of sums: large enough for the latency of a network, small enough to set out
+ * early. */
+enum { BUCKET = 1 << 17 };
 
 int engine_threads(void)
 {
@@ -58,6 +63,7 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
         .model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
     e->phase = PHASE_COMPUTE;
     e->step_norm = NORM_GROUP;
+    e->bucket = comm->one_host ? 0 : BUCKET;
     TRY(set_normalisation(e, mean, std));
     e->gather = (struct gather_shape){.c = dataset->c,
                                       .h = dataset->h,
@@ -119,6 +125,12 @@ int engine_tangents(struct engine *e)
     }
     e->has_tangents = 1;
     return IAU_OK;
+}
+
+int engine_overlap(const struct engine *e, struct sums *s)
+{
+    int64_t n = e->model->n_param;
+    return e->bucket && n > e->bucket ? overlap_init(s, n, e->bucket, e->comm) : IAU_OK;
 }
 
 int engine_augment(struct engine *e)
@@ -221,14 +233,27 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
         gather_f32(&e->gather, (const float *const *)sample, u->node[0].a);
 }
 
+void sweep_run_step(struct engine *e, int64_t n_unit,
+                    void (*unit)(struct worker *wk, void *ctx, int64_t i), void (*idle)(void *ctx),
+                    void *ctx)
+{
+    double start = timer_now_s();
+#pragma omp parallel num_threads(e->n_thread) if (e->n_thread > 1)
+    {
+        int thread = omp_get_thread_num();
+#pragma omp for schedule(dynamic) nowait
+        for (int64_t i = 0; i < n_unit; i++)
+            unit(&e->worker[thread], ctx, i);
+        if (thread == 0 && idle)
+            idle(ctx);
+    }
+    e->cost.seconds[e->phase] += timer_now_s() - start;
+}
+
 void sweep_run(struct engine *e, int64_t n_unit,
                void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx)
 {
-    double start = timer_now_s();
-#pragma omp parallel for schedule(dynamic) num_threads(e->n_thread) if (e->n_thread > 1)
-    for (int64_t i = 0; i < n_unit; i++)
-        unit(&e->worker[omp_get_thread_num()], ctx, i);
-    e->cost.seconds[e->phase] += timer_now_s() - start;
+    sweep_run_step(e, n_unit, unit, NULL, ctx);
 }
 
 void sweep_pieces(struct engine *e, int64_t total,
@@ -316,10 +341,14 @@ static int report_bad(const struct engine *e, struct sums *s, const char *what)
 int sweep_reduce(struct engine *e, struct sums *s, const char *what)
 {
     double start = timer_now_s();
-    sums_settle(s);
-    merge_threads(s);
     *sums_failed(s, 0) = e->failed != IAU_OK;
-    comm_sum_i64(e->comm, s->acc, s->length);
+    if (overlap_is_running(s)) {
+        overlap_finish(s);
+    } else {
+        sums_settle(s);
+        merge_threads(s);
+        comm_sum_i64(e->comm, s->acc, s->length);
+    }
     e->cost.payload_bytes += s->length * (int64_t)sizeof *s->acc;
     e->cost.seconds[e->phase == PHASE_COMPUTE ? PHASE_REDUCE : e->phase] += timer_now_s() - start;
     int failed = e->failed;

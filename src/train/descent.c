@@ -25,6 +25,8 @@ int descent_init(struct descent *d, int n_term, int n_unit)
     if (!d->g || !d->v)
         TRY(FAIL(IAU_ERR_MEM, "no memory to train %lld parameters", (long long)e->model->n_param));
     TRY(sums_init(&d->sums, n_term, n_vector, N_VALUE, e->n_thread));
+    if (n_term == 1)
+        TRY(engine_overlap(e, &d->sums));
     if (is_restricted(d))
         TRY(engine_keep(e, n_unit));
 out:

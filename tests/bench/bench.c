@@ -38,6 +38,8 @@ static const struct row rows[] = {
     {"resnet18-train", MODEL_RESNET18, 192, 64, 64, 0},
     {"resnet18-train-128", MODEL_RESNET18, 256, 128, 64, 0},
     {"resnet18-gr", MODEL_RESNET18, 192, 64, 64, 0.005},
+    {"resnet18-gr-128", MODEL_RESNET18, 256, 128, 64, 0.005},
+    {"vgg19-train-128", MODEL_VGG19, 256, 128, 64, 0},
     {"vgg19-train", MODEL_VGG19, 256, 64, 64, 0},
     {"vgg19-gr", MODEL_VGG19, 256, 64, 64, 0.005},
     {"iau", MODEL_LENET5, 40000, 64, 16, 0},
