@@ -103,6 +103,12 @@ same "lenet5, one sample forgotten" lenet5.yaml "1x1 7x1" --forget.ratio=0.0019 
 same "lenet5, all but one forgotten" lenet5.yaml "1x1 3x1" --forget.ratio=0.999 --train.epochs=1
 same "lenet5, no validation" lenet5.yaml "1x1 2x1" --data.valid=0 --train.patience=0 --train.epochs=1
 
+# Reductions that overlap with work, which ranks of one host do only when told to, on more ranks than other tests have.
+for ranks in 4 7; do
+    launch "$ranks" "$(dirname "$IAU")/tests/test_overlap" >said 2>&1
+    verdict "overlap: $ranks ranks" $?
+done
+
 # More data than memory: what is streamed gives the bytes of what is held. Two shards of four pools each.
 make_data large 40000 300 3 16
 "$IAU" -q import idx large --out large.h5 --compress || exit 1
