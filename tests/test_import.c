@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "data/rows.h"
 #include "data/split.h"
+#include "data/survey.h"
 #include "import_case.h"
 #include "io/file.h"
 #include "small_disk.h"

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "data/survey.h"
 #include "import_private.h"
 #include "io/file.h"
 #include "io/h5.h"
