@@ -106,8 +106,10 @@ out:
 
 void import_plan_free(struct import_plan *p)
 {
-    for (enum dataset_part part = PART_TRAIN; part < N_PART; part++)
+    for (enum dataset_part part = PART_TRAIN; part < N_PART; part++) {
         free(p->order[part]);
+        free(p->id[part]);
+    }
     free(p->window);
     *p = (struct import_plan){0};
 }

@@ -22,6 +22,7 @@ struct import_plan {
     int64_t *order[N_PART];         /* owned; ascending, but for shuffled training rows; NULL: as in
                                        the source */
     int is_shuffled;
+    int64_t *id[N_PART];         /* owned; of each row where the source has ids */
     struct import_place *window; /* owned, [window_rows] */
     int64_t window_rows;         /* most rows to take at a time */
     enum dataset_part part;      /* of the pass */
@@ -40,6 +41,16 @@ int64_t import_plan_row(const struct import_plan *p, enum dataset_part part, int
  * that is one pass over the source, or a pass a window where rows are shuffled. */
 int import_plan_take(struct import_plan *p, enum dataset_part part, int64_t first, int64_t n,
                      const struct import_rows *to);
+
+/** Local. Read the ids of a source that has them; a request to forget goes by them, so none may be
+ * there twice. @return IAU_OK, IAU_ERR_DATA naming id and rows, IAU_ERR_MEM, or the reader's error
+ */
+int import_plan_read_ids(struct import_plan *p);
+/** The id of a row of the dataset file: that, or its row number in the source. */
+int64_t import_plan_id(const struct import_plan *p, enum dataset_part part, int64_t i);
+
+/** What a part is called in messages. */
+extern const char *const import_part_name[N_PART];
 
 /** Local. Rows of a chunk of samples of `row_bytes` each. */
 int64_t import_chunk_rows(size_t row_bytes);

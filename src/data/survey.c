@@ -9,6 +9,8 @@
 #include "core/memory.h"
 #include "dataset_private.h"
 
+enum { BLOCK_BYTES = 4 << 20 };
+
 /* The arrays of the digest, in its order. */
 static const struct source {
     const char *path;
@@ -68,28 +70,38 @@ static int see(struct dataset_survey *s, const struct source *from, const struct
 
 /* --- the pass */
 
+/* Blocks go into the digest while the next one is read. */
+static int read_blocks(struct digest *sum, const struct h5_array *a, struct dataset_survey *s,
+                       const struct source *from, const struct dataset *d, int64_t n,
+                       int64_t row_bytes, char *buffer)
+{
+    int rc = IAU_OK;
+    digest_array(sum, a->path, a->ndim, a->dims);
+    for (int64_t first = 0, k; rc == IAU_OK && first < a->dims[0]; first += k) {
+        char *block = buffer + first / n % 2 * n * row_bytes;
+        k = a->dims[0] - first < n ? a->dims[0] - first : n;
+        rc = h5_array_read(a, first, k, block);
+        if (rc == IAU_OK)
+            digest_begin(sum, block, (size_t)(k * row_bytes));
+        if (rc == IAU_OK && s)
+            rc = see(s, from, d, block, first, k);
+    }
+    digest_wait(sum);
+    return rc;
+}
+
 static int read_array(struct digest *sum, const struct h5_array *a, struct dataset_survey *s,
                       const struct source *from, const struct dataset *d)
 {
     int64_t row_bytes = (int64_t)h5_type_bytes(a->type);
     for (int i = 1; i < a->ndim; i++)
         row_bytes *= a->dims[i];
-    int64_t n =
-        row_bytes && row_bytes < DATASET_WINDOW_BYTES ? DATASET_WINDOW_BYTES / row_bytes : 1;
+    int64_t n = row_bytes < BLOCK_BYTES ? BLOCK_BYTES / row_bytes : 1;
     n = n < a->dims[0] ? n : a->dims[0];
-    char *buffer = mem_alloc(n, (size_t)row_bytes);
+    char *buffer = mem_alloc(2 * n, (size_t)row_bytes);
     if (!buffer)
         return FAIL(IAU_ERR_MEM, "no memory to read %s", a->file->path);
-    int rc = IAU_OK;
-    digest_array(sum, a->path, a->ndim, a->dims);
-    for (int64_t first = 0; rc == IAU_OK && first < a->dims[0]; first += n) {
-        int64_t k = a->dims[0] - first < n ? a->dims[0] - first : n;
-        rc = h5_array_read(a, first, k, buffer);
-        if (rc == IAU_OK)
-            digest_bytes(sum, buffer, (size_t)(k * row_bytes));
-        if (rc == IAU_OK && s)
-            rc = see(s, from, d, buffer, first, k);
-    }
+    int rc = read_blocks(sum, a, s, from, d, n, row_bytes, buffer);
     free(buffer);
     return rc;
 }
