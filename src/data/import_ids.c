@@ -8,7 +8,7 @@
 
 const char *const import_part_name[N_PART] = {"training", "test"};
 
-int64_t import_plan_id(const struct import_plan *p, enum dataset_part part, int64_t i)
+int64_t import_plan_id(struct import_plan *p, enum dataset_part part, int64_t i)
 {
     if (p->id[part])
         return p->id[part][i];
@@ -38,7 +38,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Name the rows of an id that is there twice. */
-static int refuse_id(const struct import_plan *p, int64_t id)
+static int refuse_id(struct import_plan *p, int64_t id)
 {
     int64_t row[2] = {0};
     enum dataset_part part[2] = {PART_TRAIN, PART_TRAIN};

@@ -8,7 +8,7 @@ shift 3
 here=$(dirname "$0")
 status=0
 # A file may promise what no memory holds: then there is none.
-export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1024:${ASAN_OPTIONS:-}
+export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1024:quarantine_size_mb=8:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1
 for format in "$@"; do
     mkdir -p "$folder/corpus/$format"
