@@ -94,7 +94,7 @@ verdict "progress.csv has a row an epoch" $? out/progress.csv
 
 # --- SIGKILL at any moment: the last restart file counts, and files are whole.
 for round in 1 2; do
-    (exec "${train[@]}" --output.dir=killed --output.checkpoint_s=0.02 >killed.log 2>&1) &
+    (exec "${train[@]}" --output.dir=killed --checkpoint.every_seconds=0.02 >killed.log 2>&1) &
     pid=$!
     rows=$(($(grep -c '^origin,epoch' killed/progress.csv 2>/dev/null) + 3))
     wait_for has_epochs killed "$rows"
@@ -110,9 +110,11 @@ grep -q 'goes on at' said
 verdict "it goes on after a kill" $?
 [ "$(digest killed/origin.h5)" = "$wanted" ]
 verdict "killed twice, ended on 2 ranks: same bytes" $?
+[ "$(grep -c '^origin,epoch' killed/progress.csv)" -eq $epochs ] && [ -z "$(find killed -name '*.tmp')" ]
+verdict "after the kills a row an epoch, and nothing is left behind" $? killed/progress.csv
 
 # A rank that dies takes the job with it, and the next start goes on.
-(exec "${mpirun[@]}" -n 2 "${train[@]}" --output.dir=lost --output.checkpoint_s=0.02 >lost.log 2>&1) &
+(exec "${mpirun[@]}" -n 2 "${train[@]}" --output.dir=lost --checkpoint.every_seconds=0.02 >lost.log 2>&1) &
 pid=$!
 wait_for has_epochs lost 4
 kill -KILL "$(child_of "$pid")"
@@ -124,7 +126,7 @@ verdict "a lost rank, ended on 1 rank: same bytes" $?
 # --- The same command again, and others.
 cp out/origin.h5 before.h5
 works '^origin  already done: out/origin.h5$' "${train[@]}"
-works '^origin  already done' "${train[@]}" --output.checkpoint_s=5 --evaluate.samples=on
+works '^origin  already done' "${train[@]}" --checkpoint.every_seconds=5 --evaluate.samples=on
 fails 1 'out/origin.h5 was made with other settings: train.seed \(42 there, 43 here\), train.batch \(64 there, 32 here\); use --force' \
     "${train[@]}" --train.seed=43 --train.batch=32
 fails 1 'out/origin.h5 was made with other settings: train.seed' launch 2 "${train[@]}" --train.seed=43 --dry-run
@@ -144,23 +146,85 @@ works '^iau  already done' "$IAU" unlearn stop.yaml
 rm out/iau.h5
 fails 1 'out/origin.h5 is not there, the origin of method iau; make it with .iau train. or .iau run.' "$IAU" unlearn stop.yaml
 
-# --- Stopped outside of training.
-unlearns_again() {
-    [ "$(grep -c '^iau,step,3,' out/progress.csv)" -ge 2 ]
+# --- Unlearning in many steps, stopped by signals and killed, on 2, 1, 2 and 3 ranks.
+steps=400 # seconds, too
+unlearn=("$IAU" unlearn stop.yaml --methods.iau.steps=$steps --methods.iau.lr=1e-6)
+has_steps() {
+    [ "$(grep -c '^iau,step' "$1/progress.csv")" -ge "$2" ]
 }
 cp before.h5 out/origin.h5
-(exec "${mpirun[@]}" -n 2 "$IAU" unlearn stop.yaml --methods.iau.steps=1000000 --methods.iau.lr=1e-9 >steps 2>&1) &
+launch 3 "${unlearn[@]}" --output.dir=unbroken --output.origins=out >said 2>&1
+verdict "unlearning without a stop" $?
+wanted=$(digest unbroken/iau.h5)
+(exec "${mpirun[@]}" -n 2 "${unlearn[@]}" >steps 2>&1) &
 pid=$!
-wait_for grep -q '^iau,step,3,' out/progress.csv
+wait_for has_steps out 20
 kill -USR1 "$(child_of "$pid")"
 ended "SIGUSR1 while unlearning" "$pid" 75
-grep -qE '^iau  stopped before step [0-9]+; the same command begins it anew$' steps && [ ! -e out/iau.h5 ]
+grep -qE '^iau  stopped at step [0-9]+; the same command goes on from out/iau.restart.h5$' steps && [ ! -e out/iau.h5 ]
 verdict "unlearning says where it stopped, and leaves no model" $? steps
-(exec "$IAU" unlearn stop.yaml --methods.iau.steps=1000000 --methods.iau.lr=1e-9 >steps 2>&1) &
+fails 1 'out/iau.restart.h5 was made with other settings: method.lr' "${unlearn[@]}" --methods.iau.lr=1e-5
+(exec "${unlearn[@]}" >steps 2>&1) &
 pid=$!
-wait_for unlearns_again
+wait_for has_steps out $(($(grep -c '^iau,step' out/progress.csv) + 20))
 kill -TERM "$pid"
 ended "SIGTERM while unlearning" "$pid" 75
+(exec "${mpirun[@]}" -n 2 "${unlearn[@]}" --checkpoint.every_steps=7 --checkpoint.keep=3 >steps 2>&1) &
+pid=$!
+wait_for has_steps out $(($(grep -c '^iau,step' out/progress.csv) + 30))
+kill -KILL "$(child_of "$pid")"
+! wait "$pid" && [ -f out/iau.restart.h5 ] && [ -f out/iau.restart.1.h5 ] && [ -f out/iau.restart.2.h5 ]
+verdict "a killed rank ends unlearning, with three restart files" $? steps
+launch 3 "${unlearn[@]}" >said 2>&1
+verdict "the rest of unlearning" $?
+grep -qE '^iau  goes on at step [0-9]+$' said && [ "$(digest out/iau.h5)" = "$wanted" ]
+verdict "unlearning stopped and killed, ended on 3 ranks: same bytes" $?
+[ "$(grep -c '^iau,step' out/progress.csv)" -eq $steps ] && [ -z "$(find out -name 'iau.restart*')" ]
+verdict "progress.csv has a row a step, and no restart file is left" $? out/progress.csv
+rm out/iau.h5
+
+# --- An output disk that is full or read-only: a clean end with one line, and after it is mended the run goes on.
+# Mounts are seen by the script's own processes only.
+on_disk() {
+    unshare --mount bash -euc '
+        mount -t tmpfs -o size=1500k tmpfs disk
+        "$@" --output.dir=disk/out --checkpoint.every_steps=10 --train.epochs=4 >first 2>&1 && exit 1
+        fill_status=$?
+        mount -o remount,size=20m tmpfs disk
+        "$@" --output.dir=disk/out --train.epochs=4 >second 2>&1 # goes on: the last restart file is whole
+        mount -o remount,ro tmpfs disk
+        rm -rf disk/out 2>/dev/null && exit 1
+        "$@" --output.dir=disk/out2 --train.epochs=4 >third 2>&1 && exit 1
+        cp disk/out/origin.h5 mended.h5
+        exit "$((fill_status == 1 ? 0 : 1))"' - "$@"
+}
+mkdir disk
+if unshare --mount true 2>/dev/null; then
+    launch 2 "${train[@]}" --output.dir=four --train.epochs=4 >said 2>&1
+    on_disk "${train[@]}" >said 2>&1
+    verdict "a full disk ends the run with status 1; mended, it goes on; read-only, it is refused" $? <(cat first second third)
+    grep -qE '^iau: error: cannot write disk/out/origin.(restart.)?h5.*: No space left on device$' first
+    verdict "a full disk is named" $? first
+    grep -qE '^origin  goes on at epoch [1-4] step' second
+    verdict "the restart file before the full disk serves" $? second
+    grep -qE '^iau: error: .*Read-only file system$' third
+    verdict "a read-only disk is named" $? third
+    [ "$(digest mended.h5)" = "$(digest four/origin.h5)" ]
+    verdict "a full disk that was mended: same bytes" $?
+else
+    skip "full and read-only disks: needs the right to mount"
+fi
+
+# --- A data set that changed between two runs is refused.
+make_data other 683 211 7
+"$IAU" -q import idx other --out other.h5 || exit 1
+(exec "${train[@]}" --output.dir=changed --checkpoint.every_steps=5 >said 2>&1) &
+pid=$!
+wait_for has_epochs changed 2
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+fails 1 'changed/origin.restart.h5 was made with other settings: data.digest \([0-9a-f]+ there, [0-9a-f]+ here\)' \
+    "${train[@]}" --output.dir=changed --data.file=other.h5
 
 # Stopped between two stages: a full pipe keeps the first line back until the signal has come.
 mkfifo full

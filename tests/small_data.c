@@ -210,8 +210,6 @@ void small_train(struct outcome *o, const struct small_data *s, const struct par
                         .train = &sets->train,
                         .valid = &sets->valid,
                         .name = "origin",
-                        .restart_path = "",
-                        .settings = "",
                         .progress = &progress};
     REQUIRE(trainer_run(o, &t) == IAU_OK);
     engine_free(&e);

@@ -306,14 +306,14 @@ static void execute(struct run *r)
     struct engine e;
     struct progress progress = {0};
     small_engine(&e, &images, (int)r->opts.unit, &r->comm);
+    struct restart restart = {
+        .path = r->restart, .settings = "", .name = "origin", .resume = r->resume};
     struct trainer t = {.engine = &e,
                         .opts = &r->opts,
                         .train = &sets.train,
                         .valid = &sets.valid,
                         .name = "origin",
-                        .restart_path = r->restart,
-                        .settings = "",
-                        .resume = r->resume,
+                        .restart = &restart,
                         .progress = &progress};
     r->rc = trainer_run(&r->o, &t);
     engine_free(&e);
@@ -469,8 +469,6 @@ static void a_rank_without_memory_stops_all(void)
                             .train = &sets.train,
                             .valid = &sets.valid,
                             .name = "origin",
-                            .restart_path = "",
-                            .settings = "",
                             .progress = &progress};
         r.opts.epochs = 1;
         capture_begin(&c);

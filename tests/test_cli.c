@@ -26,14 +26,14 @@ static void a_config_command_takes_overrides_and_flags(void)
 {
     struct cli cli;
     CU_ASSERT_EQUAL(PARSE(&cli, "train", "--train.epochs=5", "c.yaml", "--force", "-v", "--dry-run",
-                          "--data.file=a b.h5"),
+                          "--strict", "--data.file=a b.h5"),
                     IAU_OK);
     CU_ASSERT_EQUAL(cli.command, COMMAND_TRAIN);
     CU_ASSERT_STRING_EQUAL(cli.config, "c.yaml");
     CU_ASSERT_EQUAL(cli.n_override, 2);
     CU_ASSERT_STRING_EQUAL(cli.override[0], "--train.epochs=5");
     CU_ASSERT_STRING_EQUAL(cli.override[1], "--data.file=a b.h5");
-    CU_ASSERT(cli.force && cli.verbose && cli.dry_run && !cli.quiet && !cli.help);
+    CU_ASSERT(cli.force && cli.verbose && cli.dry_run && cli.strict && !cli.quiet && !cli.help);
     cli_free(&cli);
     for (int i = COMMAND_TRAIN; i <= COMMAND_RUN; i++) {
         CU_ASSERT_EQUAL(PARSE(&cli, (char *)cli_command_name(i), "-q", "--", "-c.yaml"), IAU_OK);
@@ -72,6 +72,32 @@ static void import_takes_format_sources_and_target(void)
     CU_ASSERT(cli.source.labels == LABELS_COARSE && cli.source.layout == LAYOUT_CHW);
     CU_ASSERT_STRING_EQUAL(cli.source.y, "l 1");
     cli_free(&cli);
+}
+
+static void campaign_takes_a_verb_and_lists(void)
+{
+    struct cli cli;
+    CU_ASSERT_EQUAL(PARSE(&cli, "campaign", "run", "c.yaml", "--task=0,2-3", "--stage", "1",
+                          "--strict", "--train.epochs=2"),
+                    IAU_OK);
+    CU_ASSERT(cli.command == COMMAND_CAMPAIGN && cli.verb == CAMPAIGN_RUN && cli.strict);
+    CU_ASSERT_STRING_EQUAL(cli.config, "c.yaml");
+    CU_ASSERT_STRING_EQUAL(cli.task, "0,2-3");
+    CU_ASSERT_STRING_EQUAL(cli.stage, "1");
+    CU_ASSERT_EQUAL(cli.n_override, 1);
+    cli_free(&cli);
+    CU_ASSERT_EQUAL(PARSE(&cli, "campaign", "status", "--left", "c.yaml"), IAU_OK);
+    CU_ASSERT(cli.verb == CAMPAIGN_STATUS && cli.left);
+    cli_free(&cli);
+    REFUSE("no list, run, status or merge given", "campaign");
+    REFUSE("not statsu; did you mean 'status'?", "campaign", "statsu", "c.yaml");
+    REFUSE("no config file given", "campaign", "list");
+    REFUSE("--partial does not apply to this verb", "campaign", "run", "c.yaml", "--partial");
+    REFUSE("--left does not apply to this verb", "campaign", "merge", "c.yaml", "--left");
+    REFUSE("--task does not apply to this verb", "campaign", "list", "c.yaml", "--task=1");
+    REFUSE("--dry-run does not apply to this verb", "campaign", "status", "c.yaml", "--dry-run");
+    REFUSE("--task does not apply to this command", "run", "c.yaml", "--task=1");
+    REFUSE("one argument too many: d.yaml", "campaign", "list", "c.yaml", "d.yaml");
 }
 
 static void inspect_help_and_version(void)
@@ -133,7 +159,7 @@ static void wrong_lines_are_refused_with_a_hint(void)
 
 static void help_is_complete_and_fits_80_columns(void)
 {
-    struct setting_table tables[] = {config_table(), config_method_table()};
+    struct setting_table tables[] = {config_table(), config_methods_table()};
     for (int c = COMMAND_NONE; c < N_COMMAND; c++) {
         char *text = cli_help(c);
         CU_ASSERT_PTR_NOT_NULL_FATAL(text);
@@ -162,6 +188,7 @@ int main(int argc, char **argv)
     CU_TestInfo tests[] = {
         {"a config command takes overrides and flags", a_config_command_takes_overrides_and_flags},
         {"import takes format, sources and target", import_takes_format_sources_and_target},
+        {"campaign takes a verb and lists", campaign_takes_a_verb_and_lists},
         {"inspect, help and version", inspect_help_and_version},
         {"wrong lines are refused with a hint", wrong_lines_are_refused_with_a_hint},
         {"help is complete and fits 80 columns", help_is_complete_and_fits_80_columns},

@@ -79,8 +79,10 @@ static void defaults_are_the_documented_ones(void)
     CU_ASSERT_EQUAL(cfg.n_method, 0);
     CU_ASSERT_EQUAL(cfg.evaluate.samples, 0);
     CU_ASSERT_STRING_EQUAL(cfg.output.dir, "out");
-    CU_ASSERT_STRING_EQUAL(config_origins_folder(&cfg), "out");
-    CU_ASSERT_EQUAL(cfg.output.checkpoint_s, 600);
+    CU_ASSERT_STRING_EQUAL(cfg.output.origins, "");
+    CU_ASSERT_EQUAL(cfg.checkpoint.every_seconds, 600);
+    CU_ASSERT_EQUAL(cfg.checkpoint.every_steps, 0);
+    CU_ASSERT_EQUAL(cfg.checkpoint.keep, 1);
     config_free(&cfg);
     accept(&cfg, DATA "model: {name: mlp}\n");
     CU_ASSERT_EQUAL(cfg.train.unit, 64);
@@ -239,7 +241,7 @@ static void names_are_checked(void)
     refuse(DATA "origins: {origin_gr: {}, gr: {}}\n", "'retrain_gr' of an origin's retrained twin");
     refuse(DATA "methods: [{name: a, method: iau, origin: b}]\n", "there is no origin 'b'");
     refuse(DATA "methods:\n- {method: iau}\n", "demo.yaml:3: an entry of methods has no 'name'");
-    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|retrain)");
+    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|retrain|");
     refuse(DATA "methods: {a: {method: iau}}\n", "methods: takes a list of entries");
     refuse(DATA "methods: [iau]\n", "methods: takes a list of entries");
     refuse(DATA "origins: [origin]\n", "origins: takes names with overrides");
@@ -330,7 +332,8 @@ static const char rich[] =
     "  - {name: a, method: iau, origin: b, correction: off, step: calibrated, lr: 0.1}\n"
     "  - {name: c, method: retrain}\n"
     "evaluate.samples: yes\n"
-    "output: {dir: -x, checkpoint_s: 0.5}\n";
+    "output: {dir: -x}\n"
+    "checkpoint: {every_seconds: 0.5, keep: 3}\n";
 
 static void effective_config_reads_back_the_same(void)
 {
@@ -394,9 +397,14 @@ static void texts_hold_what_defines_bytes_and_no_more(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "method.method = iau\nmethod.correction = on\n"));
     CU_ASSERT_PTR_NULL(strstr(text, "d.h5"));
     free(text);
-    static const char *const ignored[] = {"--data.file=x.h5",        "--output.dir=x",
-                                          "--output.checkpoint_s=5", "--output.origins=x",
-                                          "--forget.ids=x",          "--evaluate.samples=on",
+    static const char *const ignored[] = {"--data.file=x.h5",
+                                          "--output.dir=x",
+                                          "--output.origins=x",
+                                          "--checkpoint.every_seconds=5",
+                                          "--checkpoint.every_steps=7",
+                                          "--checkpoint.keep=2",
+                                          "--forget.ids=x",
+                                          "--evaluate.samples=on",
                                           "--methods.iau.cache=off"};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         for (int scope = SCOPE_ORIGIN; scope <= SCOPE_METHOD; scope++)
@@ -444,10 +452,15 @@ static void every_field_has_a_setting_with_help(void)
     cover(bytes, config_table());
     expect_covered(bytes, 0, offsetof(struct config, n_origin));
     expect_covered(bytes, offsetof(struct config, evaluate), sizeof(struct config));
-    cover(of_method, config_method_table());
+    for (int m = 0; m < N_METHOD; m++) {
+        unsigned char own[sizeof(struct method_opts)] = {0};
+        cover(own, config_method_table(m));
+        for (size_t k = 0; k < sizeof own; k++)
+            of_method[k] |= own[k];
+    }
     expect_covered(of_method, 0, sizeof(struct method_opts));
     char *plain = config_reference(0), *markdown = config_reference(1);
-    struct setting_table tables[] = {config_table(), config_method_table()};
+    struct setting_table tables[] = {config_table(), config_methods_table()};
     for (int k = 0; k < 2; k++)
         for (int i = 0; i < tables[k].n; i++) {
             char key[100];

@@ -199,6 +199,73 @@ static void a_full_disk_leaves_the_earlier_file(void)
     free(dir);
 }
 
+/* A file that a process of this number has left beside `path`. */
+static void leave(const char *path, long pid)
+{
+    char *name = file_temporary_name(path), *left = NULL;
+    char *end = strrchr(name, '.'); /* NAME.HOST.NAMESPACE.PID.tmp */
+    REQUIRE(end);
+    *end = '\0';
+    end = strrchr(name, '.');
+    *end = '\0';
+    REQUIRE(asprintf(&left, "%s.%ld.tmp", name, pid) >= 0);
+    FILE *f = fopen(left, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fclose(f);
+    free(left);
+    free(name);
+}
+
+static void what_dead_processes_left_is_removed(void)
+{
+    char *dir = own_directory("stale"), *path = join(dir, "file"), *other = join(dir, "file2"),
+         *elsewhere = join(dir, "file.otherhost.4026531836.99999999.tmp"), *to = join(dir, "to");
+    int status;
+    pid_t dead = fork();
+    if (dead == 0)
+        _exit(0);
+    CU_ASSERT_EQUAL(waitpid(dead, &status, 0), dead);
+    leave(path, dead);
+    leave(path, getppid()); /* alive */
+    leave(other, dead);     /* of another target */
+    CU_ASSERT_EQUAL(file_write_atomic(elsewhere, "x", 1), IAU_OK);
+    CU_ASSERT_EQUAL(symlink("file", to), 0);
+    CU_ASSERT_EQUAL(count_entries(dir, ".tmp"), 4);
+    CU_ASSERT_EQUAL(file_write_atomic(path, "x", 1), IAU_OK);
+    CU_ASSERT_EQUAL(count_entries(dir, ".tmp"), 3);
+    CU_ASSERT_EQUAL(count_entries(dir, "file2."), 1);
+    leave(path, dead);
+    CU_ASSERT_EQUAL(file_write_atomic(to, "y", 1), IAU_OK); /* through a link */
+    CU_ASSERT_EQUAL(count_entries(dir, ".tmp"), 3);
+    CU_ASSERT_EQUAL(file_remove_stale("/nowhere/file"), IAU_OK);
+    free(to);
+    free(elsewhere);
+    free(other);
+    free(path);
+    free(dir);
+}
+
+static void files_are_moved_and_duplicated(void)
+{
+    char *dir = own_directory("move"), *a = join(dir, "a"), *b = join(dir, "b"),
+         *absent = join(dir, "absent");
+    CU_ASSERT_EQUAL(file_write_atomic(a, "first", 5), IAU_OK);
+    CU_ASSERT_EQUAL(file_write_atomic(b, "other", 5), IAU_OK);
+    CU_ASSERT_EQUAL(file_duplicate(a, b), IAU_OK);
+    CU_ASSERT(holds(a, "first") && holds(b, "first"));
+    CU_ASSERT_EQUAL(file_write_atomic(a, "second", 6), IAU_OK);
+    CU_ASSERT(holds(a, "second") && holds(b, "first"));
+    CU_ASSERT_EQUAL(file_move(b, a), IAU_OK);
+    CU_ASSERT(holds(a, "first") && file_exists(b) == 0);
+    CU_ASSERT_EQUAL(file_move(absent, a), IAU_OK);
+    CU_ASSERT_EQUAL(file_duplicate(absent, b), IAU_OK);
+    CU_ASSERT(holds(a, "first") && file_exists(b) == 0);
+    free(absent);
+    free(b);
+    free(a);
+    free(dir);
+}
+
 static void reading_refuses_what_is_too_long_or_absent(void)
 {
     char *dir = own_directory("read"), *path = join(dir, "file"), *absent = join(dir, "absent"), *p;
@@ -232,6 +299,8 @@ int main(int argc, char **argv)
         {"a read-only directory is refused", a_read_only_directory_is_refused},
         {"a file-size limit leaves the earlier file", a_file_size_limit_leaves_the_earlier_file},
         {"a full disk leaves the earlier file", a_full_disk_leaves_the_earlier_file},
+        {"what dead processes left is removed", what_dead_processes_left_is_removed},
+        {"files are moved and duplicated", files_are_moved_and_duplicated},
         {"reading refuses what is too long or absent", reading_refuses_what_is_too_long_or_absent},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "file", tests);

@@ -71,14 +71,13 @@ static int train(struct outcome *o, const struct train_opts *opts, const char *r
     struct engine e;
     struct progress progress = {0};
     small_engine(&e, &data, (int)opts->unit, comm);
+    struct restart file = {.path = restart, .settings = "", .name = "origin", .resume = resume};
     struct trainer t = {.engine = &e,
                         .opts = opts,
                         .train = &sets.train,
                         .valid = &sets.valid,
                         .name = "origin",
-                        .restart_path = restart,
-                        .settings = "",
-                        .resume = resume,
+                        .restart = &file,
                         .progress = &progress};
     int rc = trainer_run(o, &t);
     engine_free(&e);
@@ -191,12 +190,12 @@ static void unlearning_leaves_the_statistics_alone(void)
     for (int i = 0; i < 3; i++) { /* with the cache, without, without on one rank */
         struct engine e;
         small_engine(&e, &data, GROUP_SAMPLES, i == 2 ? &self : &test_comm);
-        struct iau u = {.engine = &e,
-                        .opts = &step,
-                        .sets = &sets,
-                        .w = origin.w,
-                        .name = "iau",
-                        .progress = &progress};
+        struct unlearn u = {.engine = &e,
+                            .opts = &(struct method_opts){.iau = step},
+                            .sets = &sets,
+                            .w = origin.w,
+                            .name = "iau",
+                            .progress = &progress};
         u.gradient_sum = i == 0 ? origin.gradient_sum : NULL;
         u.loss_sum = origin.loss_sum;
         CU_ASSERT_EQUAL(iau_run(&out[i], &u), IAU_OK);

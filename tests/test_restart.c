@@ -29,6 +29,14 @@ static void remove_file(const char *path)
     comm_barrier(&test_comm);
 }
 
+static void remove_all(const char *path)
+{
+    comm_barrier(&test_comm);
+    if (test_comm.rank == 0)
+        CU_ASSERT_EQUAL(restart_remove(path), IAU_OK);
+    comm_barrier(&test_comm);
+}
+
 /* Stop after every single step for `n_stop` steps, each time in a fresh run; then go on to the end,
  * on all ranks or on one. */
 static void interrupt_and_finish(struct train_run r, int n_stop, int finish_alone)
@@ -116,14 +124,14 @@ static void checkpoints_by_the_clock(void)
     char *path = harness_path("clock.h5");
     struct train_run unbroken = run_table(), saving = run_table(), resumed;
     saving.restart = path;
-    saving.checkpoint_s = 1e-9; /* due at every step */
+    saving.checkpoint.every_seconds = 1e-9; /* due at every step */
     run_execute(&unbroken);
     run_execute(&saving);
     CU_ASSERT_TRUE(run_same(&saving, &unbroken));
     comm_barrier(&test_comm);
     CU_ASSERT_TRUE(is_there(path));
     resumed = saving;
-    resumed.checkpoint_s = 0;
+    resumed.checkpoint.every_seconds = 0;
     resumed.resume = 1;
     run_execute(&resumed);
     CU_ASSERT_TRUE(run_same(&resumed, &unbroken));
@@ -132,6 +140,52 @@ static void checkpoints_by_the_clock(void)
     outcome_free(&resumed.o);
     remove_file(path);
     free(path);
+}
+
+/* The steps done, as a restart file has it; -1 without one. */
+static int64_t steps_in(const char *path)
+{
+    struct record file = {0};
+    if (!is_there(path))
+        return -1;
+    CU_ASSERT_EQUAL(record_read(&file, path), IAU_OK);
+    const struct record_array *epoch = record_find(&file, "/state/epoch"),
+                              *step = record_find(&file, "/state/step");
+    int64_t steps = epoch && step ? (int64_t)(7 * record_value(epoch, 0) + record_value(step, 0))
+                                  : -2; /* 7 steps an epoch */
+    record_free(&file);
+    return steps;
+}
+
+/* Every third step of 14, with two older files; each of them leads to the same end. */
+static void checkpoints_by_steps(void)
+{
+    char *path[4] = {harness_path("steps.h5"), harness_path("steps.1.h5"),
+                     harness_path("steps.2.h5"), harness_path("steps.3.h5")};
+    struct train_run unbroken = run_table(), saving = run_table();
+    run_execute(&unbroken);
+    saving.restart = path[0];
+    saving.checkpoint = (struct checkpoint_opts){.every_steps = 3, .keep = 3};
+    run_execute(&saving);
+    comm_barrier(&test_comm);
+    CU_ASSERT_TRUE(run_same(&saving, &unbroken));
+    for (int k = 0; k < 4; k++)
+        CU_ASSERT_EQUAL(steps_in(path[k]), k < 3 ? 12 - 3 * k : -1);
+    for (int k = 0; k < 3; k++) {
+        struct train_run resumed = run_table();
+        resumed.restart = path[k];
+        resumed.resume = 1;
+        run_execute(&resumed);
+        CU_ASSERT_TRUE(run_same(&resumed, &unbroken));
+        outcome_free(&resumed.o);
+    }
+    remove_all(path[0]);
+    for (int k = 0; k < 4; k++) {
+        CU_ASSERT_FALSE(is_there(path[k]));
+        free(path[k]);
+    }
+    outcome_free(&unbroken.o);
+    outcome_free(&saving.o);
 }
 
 /* --- errors */
@@ -287,7 +341,7 @@ static void a_restart_file_that_cannot_be_written(void)
     stop_set(1);
     run_expect_failure(&r, IAU_ERR_IO, below);
     stop_set(0);
-    r.checkpoint_s = 1e-9;
+    r.checkpoint.every_seconds = 1e-9;
     run_expect_failure(&r, IAU_ERR_IO, below);
     remove_file(file);
     if (test_comm.rank == 0)
@@ -325,8 +379,8 @@ static void short_memory_on_one_rank(void)
         r.opts.epochs = 1;
         r.opts.batch = 400; /* one step, and one restart file */
         r.opts.restriction.alpha = 0.05;
-        r.restart = path;
-        r.checkpoint_s = 1e-9;
+        struct restart restart = {
+            .path = path, .settings = "", .name = "origin", .opts = {.every_steps = 1, .keep = 2}};
         struct engine e; /* apart from the run: its own failures are another test's */
         struct progress progress = {0};
         small_engine(&e, r.data, (int)r.opts.unit, &r.comm);
@@ -335,9 +389,7 @@ static void short_memory_on_one_rank(void)
                             .train = &sets.train,
                             .valid = &sets.valid,
                             .name = "origin",
-                            .restart_path = path,
-                            .settings = "",
-                            .checkpoint_s = r.checkpoint_s,
+                            .restart = &restart,
                             .progress = &progress};
         capture_begin(&c);
         if (test_comm.rank == test_comm.size - 1)
@@ -353,7 +405,7 @@ static void short_memory_on_one_rank(void)
     }
     CU_ASSERT_EQUAL(rc, IAU_OK);
     CU_ASSERT_TRUE(k > 20);
-    remove_file(path);
+    remove_all(path);
     free(path);
 }
 
@@ -365,6 +417,7 @@ int main(int argc, char **argv)
         {"early stopping survives a restart", early_stopping_survives_a_restart},
         {"a restart file explains itself", a_restart_file_explains_itself},
         {"checkpoints by the clock", checkpoints_by_the_clock},
+        {"checkpoints by steps", checkpoints_by_steps},
         {"an absurd rate is one error", an_absurd_rate_is_one_error},
         {"damaged restart files are refused", damaged_restart_files_are_refused},
         {"a restart file of another model is refused", a_restart_file_of_another_model_is_refused},

@@ -270,6 +270,8 @@ static struct trained train(int64_t memory_bytes, const char *restart, int resum
     opts.epochs = epochs;
     opts.restriction.alpha = 0.01;
     opts.augment = (struct augment_opts){2, 1};
+    struct restart where = {
+        .path = restart, .settings = "", .name = "origin", .opts.keep = 1, .resume = resume};
     REQUIRE(engine_init(&e, &image_model, &images.dataset, 48, NULL, NULL, &comm) == IAU_OK);
     e.memory_bytes = memory_bytes;
     struct trainer trainer = {.engine = &e,
@@ -277,9 +279,7 @@ static struct trained train(int64_t memory_bytes, const char *restart, int resum
                               .train = &image_sets.train,
                               .valid = &image_sets.valid,
                               .name = "origin",
-                              .restart_path = restart,
-                              .settings = "",
-                              .resume = resume,
+                              .restart = &where,
                               .progress = &progress};
     t.rc = trainer_run(&t.o, &trainer);
     CU_ASSERT(t.rc != IAU_OK || e.used_bytes == 0);
@@ -338,12 +338,12 @@ static struct outcome unlearn(int64_t memory_bytes)
     small_engine(&e, &table, 16, &test_comm);
     e.memory_bytes = memory_bytes;
     model_init_params(&table.model, 9, w);
-    struct iau u = {.engine = &e,
-                    .opts = &opts,
-                    .sets = &table_sets,
-                    .w = w,
-                    .name = "iau",
-                    .progress = &progress};
+    struct unlearn u = {.engine = &e,
+                        .opts = &(struct method_opts){.iau = opts},
+                        .sets = &table_sets,
+                        .w = w,
+                        .name = "iau",
+                        .progress = &progress};
     CU_ASSERT_EQUAL(iau_run(&o, &u), IAU_OK);
     engine_free(&e);
     free(w);

@@ -56,15 +56,17 @@ void run_execute(struct train_run *r)
     struct engine e;
     struct progress progress = {0};
     small_engine(&e, r->data, (int)r->opts.unit, &r->comm);
+    struct restart restart = {.path = r->restart,
+                              .settings = "the settings",
+                              .name = "origin",
+                              .opts = r->checkpoint,
+                              .resume = r->resume};
     struct trainer t = {.engine = &e,
                         .opts = &r->opts,
                         .train = &r->sets->train,
                         .valid = &r->sets->valid,
                         .name = "origin",
-                        .restart_path = r->restart,
-                        .settings = "the settings",
-                        .checkpoint_s = r->checkpoint_s,
-                        .resume = r->resume,
+                        .restart = &restart,
                         .progress = &progress};
     r->rc = trainer_run(&r->o, &t);
     r->cost = e.cost;

@@ -16,7 +16,7 @@ struct train_run {
     struct train_opts opts;
     struct comm comm;
     const char *restart;
-    double checkpoint_s;
+    struct checkpoint_opts checkpoint;
     int resume;
     int rc;
     struct outcome o;

@@ -12,7 +12,16 @@ enum command {
     COMMAND_EVALUATE,
     COMMAND_RUN,
     COMMAND_INSPECT,
+    COMMAND_CAMPAIGN,
     N_COMMAND
+};
+
+enum campaign_verb {
+    CAMPAIGN_LIST,
+    CAMPAIGN_RUN,
+    CAMPAIGN_STATUS,
+    CAMPAIGN_MERGE,
+    N_CAMPAIGN_VERB
 };
 
 /* Texts are borrowed from argv, but for those of `source`. */
@@ -20,15 +29,22 @@ struct cli {
     enum command command;
     int help, version;  /* print that and stop; nothing else is checked then */
     int quiet, verbose; /* not both; verbose: errors say where in the source they arose */
-    int force;   /* import, train, unlearn, evaluate, run: replace outputs that are in the way */
-    int dry_run; /* train, unlearn, evaluate, run: check and print the plan */
-    const char *config; /* train, unlearn, evaluate, run: the YAML file */
+    int force;   /* import, train, unlearn, evaluate, run, campaign: replace outputs that are in the
+                    way */
+    int strict;  /* the same: ranks that may give other bytes than equal nodes are an error */
+    int dry_run; /* the same, but for import: check and print the plan */
+    const char *config; /* train, unlearn, evaluate, run, campaign: the YAML file */
     int n_override;
     const char **override;     /* owned array; "--section.key=value", as config_parse takes them */
     struct source_opts source; /* owned; import: the settings data.source.*, as options */
     const char *out;           /* import; the dataset file */
-    const char *file;          /* inspect */
-    int digest;                /* inspect: print the digest alone */
+    int has_verb;              /* campaign */
+    enum campaign_verb verb;
+    const char *task, *stage; /* campaign run, status: lists of numbers, or NULL */
+    int left;                 /* campaign status: print only what is left */
+    int partial;              /* campaign merge: tasks may be missing */
+    const char *file;         /* inspect */
+    int digest;               /* inspect: print the digest alone */
 };
 
 /** Local. Read the command line; `cli` is empty on error.

@@ -10,6 +10,8 @@ int command_train(const struct cli *cli, const struct comm *comm);
 int command_unlearn(const struct cli *cli, const struct comm *comm);
 int command_evaluate(const struct cli *cli, const struct comm *comm);
 int command_run(const struct cli *cli, const struct comm *comm);
+/** One stage of `iau run`, without evaluation. */
+int command_stage(const struct cli *cli, enum stage_kind kind, int index, const struct comm *comm);
 /** Local work of rank 0. */
 int command_inspect(const struct cli *cli, const struct comm *comm);
 

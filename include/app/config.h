@@ -8,15 +8,21 @@
 #include "train/opts.h"
 #include "unlearn/opts.h"
 
+struct setting;
+
 struct origin_opts {
     char *name;              /* owned; also the file's name */
     struct train_opts train; /* `train` with this origin's overrides applied */
 };
 
 struct output_opts {
-    char *dir;           /* owned */
-    char *origins;       /* owned; the folder of the origins' files, "": dir */
-    double checkpoint_s; /* seconds between restart files; 0: only when stopped */
+    char *dir;       /* owned */
+    char *origins;   /* owned; the folder of the origins' files, "": dir */
+    char *retrained; /* owned; the folder of their retrained twins, "": dir */
+};
+
+struct campaign_opts {
+    double silence_s; /* a task without a sign of life for so long counts as failed */
 };
 
 struct evaluate_opts {
@@ -32,8 +38,11 @@ struct config {
     struct origin_opts *origin; /* owned; at least one */
     int n_method;
     struct method_opts *method; /* owned */
+    struct text_list selection; /* owned; names of the entries of `methods` to run; empty: all */
     struct evaluate_opts evaluate;
     struct output_opts output;
+    struct checkpoint_opts checkpoint;
+    struct campaign_opts campaign;
 };
 
 /* What a file's settings text covers. */
@@ -64,12 +73,18 @@ int config_check_forget(const struct config *cfg);
 /** Local. The name of an origin's retrained twin: `origin` has `retrain`, `origin_gr` has
  * `retrain_gr`, any other X has `retrain_X`. The caller frees; NULL when memory is short. */
 char *config_retrain_name(const char *origin);
-/** Local. The folder of the origins' files: output.origins, or output.dir. */
-const char *config_origins_folder(const struct config *cfg);
+/** Local. The folder of an output's file; scope and index as for config_text, without SCOPE_ALL.
+ * `{digest}` in output.origins and output.retrained becomes a digest of the settings that the file
+ * depends on, so that configs which agree in these share it. The caller frees; NULL when memory is
+ * short. */
+char *config_folder(const struct config *cfg, enum config_scope scope, int index);
+/** Local. The name of the setting that says so. */
+const char *config_folder_key(const struct config *cfg, enum config_scope scope);
+/** Local. The table's row of a setting as an override names it, such as
+ * `methods.iau.lr` or `origins.origin.train.epochs`; NULL if there is none. */
+const struct setting *config_find_row(const char *path);
 /** Local. The reference of all settings as text: plain for --help, or a Markdown table for the
  * README. The caller frees; NULL when memory is short. */
 char *config_reference(int markdown);
-/** Local. Print that reference on stdout. */
-void config_print_reference(int markdown);
 
 #endif

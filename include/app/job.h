@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "app/config.h"
+#include "app/machine.h"
 #include "data/import.h"
 #include "nn/model.h"
 #include "sweep/sweep.h"
@@ -21,7 +22,7 @@ struct job {
     struct partition sets;
     char forget_digest[DIGEST_CHARS]; /* SHA-256 of the forget set's rows, "" without a request */
     char train_digest[DIGEST_CHARS];  /* of the training set's rows */
-    int same_bytes;                   /* all ranks have the same CPU and BLAS core type */
+    struct machine machine;           /* the ranks' hosts */
     struct progress progress;
 };
 
@@ -30,6 +31,9 @@ struct job {
  * close on error */
 int job_open(struct job *job, const struct cli *cli, int may_import, const struct comm *comm);
 void job_close(struct job *job);
+/** Collective. The text of a config file, on every rank; rank 0 reads it. The caller frees *text.
+ * @return IAU_OK, IAU_ERR_USAGE where the file cannot be read, or IAU_ERR_MEM */
+int job_read_text(const char *path, char **text, const struct comm *comm);
 /** Collective. An engine for this job's model and data with a training set's unit. */
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e);
 /** Collective. Make output.dir and `folder` where they are missing, and open progress.csv in
@@ -47,8 +51,5 @@ int job_check_stop(const struct job *job, const char *work, const char *name);
 int job_import(const struct import_request *request, const struct comm *comm);
 /** Local. FOLDER/NAME + suffix; the caller frees, NULL when memory is short. */
 char *job_path(const char *folder, const char *name, const char *suffix);
-/** Collective. Line on what runs where: hosts, ranks, threads, MPI, BLAS; warns of mixed CPUs and
- * of a BLAS that does not use the CPU's vectors. Fills job->same_bytes. */
-void job_describe_machine(struct job *job);
 
 #endif

@@ -15,9 +15,10 @@ struct model_file {
 };
 
 /** Collective. Write a stage's outcome, with the peak of memory since mem_peak_reset.
- *  @param settings from stage_settings; @param cost of the stage on this rank */
+ *  @param settings from stage_settings; @param cost of the stage on this rank; @param same_bytes
+ * whether one kind of machine did all of it */
 int model_file_write(const struct job *job, const struct stage *s, const char *settings,
-                     const struct outcome *o, const struct cost *cost);
+                     const struct outcome *o, const struct cost *cost, int same_bytes);
 /** Collective. Read a model file that fits the job's model and data; verifies its digest. */
 int model_file_read(struct model_file *f, const struct job *job, const char *path);
 void model_file_free(struct model_file *f);
@@ -26,6 +27,6 @@ void model_file_free(struct model_file *f);
 int model_file_gradient_sum(const struct model_file *f, const struct job *job, double **sum,
                             double *loss_sum, const char **why);
 /** Local. Add the provenance that every output carries. */
-int provenance_add(struct record *r, const struct job *job);
+int provenance_add(struct record *r, const struct job *job, int same_bytes);
 
 #endif

@@ -10,10 +10,10 @@ enum stage_kind { STAGE_ORIGIN, STAGE_RETRAIN, STAGE_METHOD };
 
 struct stage {
     enum stage_kind kind;
-    int index;          /* of the origin, or of the method */
-    int origin;         /* index of the origin it belongs to */
-    const char *folder; /* borrowed; of its files: output.origins for an origin, else output.dir */
-    char *name;         /* owned */
+    int index;                               /* of the origin, or of the method */
+    int origin;                              /* index of the origin it belongs to */
+    char *folder;                            /* owned; of its files, as config_folder says */
+    char *name;                              /* owned */
     char *path, *restart_path, *origin_path; /* owned */
 };
 
@@ -27,13 +27,22 @@ enum stage_state { STAGE_MISSING, STAGE_DONE, STAGE_RESUMABLE };
 /** Local. All stages of a config. @return IAU_OK or IAU_ERR_MEM */
 int stage_list_init(struct stage_list *l, const struct job *job);
 void stage_list_free(struct stage_list *l);
+/** Local. Keep the first n stages. */
+void stage_list_cut(struct stage_list *l, int n);
 const char *stage_kind_name(enum stage_kind k);
+/** Local. The settings that a kind of stage depends on. */
+enum config_scope stage_scope(enum stage_kind k);
+/** Local. A stage's name, which is also its file's; `index` counts methods for a method, else
+ * origins. The caller frees; NULL when memory is short. */
+char *stage_name(const struct config *cfg, enum stage_kind kind, int index);
 /** Local. The training settings a stage runs with. */
 const struct train_opts *stage_train_opts(const struct job *job, const struct stage *s);
 /** Local. The training set of a stage: D, or D_r where it retrains. */
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
 int stage_trains(const struct job *job, const struct stage *s);
+/** Local. Whether the history of its file has a row an epoch, not a step. */
+int stage_counts_epochs(const struct job *job, const struct stage *s);
 /** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS
  * naming them, unless --force, which counts an output as missing, and a restart file of other
  * settings, too. @param settings  from stage_settings */

@@ -15,6 +15,7 @@
     X(IAU_ERR_DATA, 1)    /* inputs do not fit together */               \
     X(IAU_ERR_NUMERIC, 1) /* a value is not finite or too large */       \
     X(IAU_ERR_CPU, 2)     /* the CPU lacks instructions of this build */ \
+    X(IAU_ERR_HOSTS, 2)   /* ranks run where they do not fit together */ \
     X(IAU_ERR_REPLICA, 1) /* ranks disagree on the parameters */         \
     X(IAU_ERR_MEM, 1)     /* out of memory */
 
@@ -35,6 +36,10 @@ const char *error_message(void);
 /** Local. Print the pending error as `iau: error: MESSAGE` on stderr and forget it. `rank` < 0
  * leaves the rank out. */
 void error_show(int rank);
+/** Local. The message that this process has printed last, "" if there is none since
+ * error_forget_shown. */
+const char *error_shown(void);
+void error_forget_shown(void);
 /** Local. Forget the pending error. */
 void error_clear(void);
 /** Local. The process exit status that belongs to a code. */

@@ -13,9 +13,9 @@ int file_write_atomic(const char *path, const void *p, size_t n_bytes);
 /** Local. Name (malloc'd, caller frees) for a temporary file beside `path`; NULL when memory is
  * short. */
 char *file_temporary_name(const char *path);
-/** Local. Remove what writers of `path` that were killed left beside it: temporary files of this
- * host whose process is gone and which nobody has locked. What cannot be removed stays.
- * @return IAU_OK or IAU_ERR_MEM */
+/** Local. Remove what processes that are no more have left beside `path` when they were killed
+ * while writing it: temporary files of this host and process namespace. Others may be alive, and
+ * stay; what cannot be removed stays, too. @return IAU_OK or IAU_ERR_MEM */
 int file_remove_stale(const char *path);
 /** Local. fsync `temporary`, rename it to `path`, fsync the directory; removes `temporary` on
  * error. For writers that stream. Refuses a `path` that exists and is no regular file. */
@@ -33,5 +33,9 @@ int file_make_directory(const char *path);
 int file_read_all(const char *path, char **p, size_t *n_bytes, size_t limit);
 /** Local. Remove a file; a missing one is no error. */
 int file_remove(const char *path);
+/** Local. Give a file another name, in place of what is there; a missing file is no error. */
+int file_move(const char *from, const char *to);
+/** Local. The same with a second name, or a copy where the file system knows no second names. */
+int file_duplicate(const char *from, const char *to);
 
 #endif

@@ -22,6 +22,7 @@ struct h5_array {
     const struct h5 *file; /* borrowed; outlives the array */
     char *path;            /* owned */
     enum record_type type;
+    int64_t width; /* RECORD_TEXT: bytes of an element */
     int ndim;
     int64_t dims[RECORD_MAX_DIMS];
 };
@@ -48,6 +49,8 @@ int h5_close(struct h5 *f);
  * rank that is not read. Integers up to 32 bits become RECORD_I32 (uint8 stays), floats up to 32
  * bits RECORD_F32. */
 int h5_array_open(struct h5_array *a, const struct h5 *f, const char *path);
+/** The same, and columns of texts of a fixed width, too. */
+int h5_array_open_any(struct h5_array *a, const struct h5 *f, const char *path);
 /* How an array is laid out. */
 struct h5_layout {
     int64_t chunk_bytes; /* about as large are its chunks, whole rows each */
@@ -58,6 +61,9 @@ struct h5_layout {
  * checksum; a scalar lies in the object header, whose metadata checksum covers it. */
 int h5_array_create(struct h5_array *a, const struct h5 *f, const char *path, enum record_type type,
                     int ndim, const int64_t *dims, const struct h5_layout *layout);
+/** The same for a column of n texts of `width` bytes each, NUL included. */
+int h5_texts_create(struct h5_array *a, const struct h5 *f, const char *path, int64_t n,
+                    int64_t width, const struct h5_layout *layout);
 /** From now on rows are read as numbers of `type`, whatever the file holds. */
 void h5_array_convert(struct h5_array *a, enum record_type type);
 /** Read or write `n` rows (of the first extent) from row `first` on, as a->type; a scalar is one

@@ -14,7 +14,8 @@ enum { RECORD_MAX_DIMS = 4 };
 
 struct record_array {
     char *path;            /* owned */
-    enum record_type type; /* not RECORD_TEXT */
+    enum record_type type; /* RECORD_TEXT for a column of texts only */
+    int64_t width;         /* RECORD_TEXT: bytes of an element, NUL included */
     int ndim;              /* 0 for a scalar */
     int64_t dims[RECORD_MAX_DIMS];
     void *data; /* owned */
@@ -45,6 +46,8 @@ int record_add(struct record *r, const char *path, enum record_type type, int nd
 int record_add_scalar(struct record *r, const char *path, double value);
 int record_add_column(struct record *r, const char *path, enum record_type type, int64_t n,
                       const void *data);
+/** A column of n texts. */
+int record_add_texts(struct record *r, const char *path, int64_t n, const char *const *texts);
 int record_set_text(struct record *r, const char *path, const char *name, const char *text);
 int record_set_i64(struct record *r, const char *path, const char *name, int64_t value);
 int record_set_f64(struct record *r, const char *path, const char *name, double value);

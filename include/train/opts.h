@@ -1,4 +1,4 @@
-/* Settings of training: `train.*`. */
+/* Settings of training: `train.*` and `checkpoint.*`. */
 #ifndef IAU_TRAIN_OPTS_H
 #define IAU_TRAIN_OPTS_H
 
@@ -28,6 +28,21 @@ struct schedule_opts {
 struct restriction_opts {
     double alpha; /* weight of the gradient norm in the loss; 0: off */
     enum restriction_norm norm;
+};
+
+/* How often a run leaves a restart file: `checkpoint.*`. */
+struct checkpoint_opts {
+    int64_t every_steps;  /* 0: not by steps */
+    double every_seconds; /* 0: not by the clock */
+    int64_t keep;         /* restart files of a model, the newest included */
+};
+
+/* Epochs over given sets from given parameters on; of methods of unlearning. */
+struct tuning_opts {
+    int64_t epochs;
+    int64_t batch; /* samples of a step, out of each set that it takes some from */
+    struct optimizer_opts optimizer;
+    struct schedule_opts schedule;
 };
 
 struct train_opts {

@@ -3,7 +3,8 @@
 #ifndef IAU_TRAIN_STATE_H
 #define IAU_TRAIN_STATE_H
 
-#include "data/feed.h"
+#include "train/batches.h"
+#include "train/descent.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
@@ -24,13 +25,10 @@ struct train_state {
 struct training {
     const struct trainer *trainer; /* borrowed */
     struct train_state state;
-    struct shard_plan plan;
-    struct feed feed; /* the samples of this rank's shards */
-    struct augment augment;
+    struct batches batches; /* of the training set */
+    struct descent descent;
     struct share valid;
-    struct sums sums;
-    float *g, *v; /* owned, [n_param + n_buffer] */
-    double run_start_s, epoch_start_s, saved_s;
+    double run_start_s, epoch_start_s;
     int64_t first_step; /* of this process, counted over epochs */
 };
 
@@ -39,10 +37,11 @@ int training_init(struct training *s);
 void training_free(struct training *s);
 /** Local. Release the training and validation samples. */
 void training_release_samples(struct training *s);
-/** Local. Whether rank 0 finds a restart file due by the clock. */
-int training_checkpoint_due(const struct training *s);
-/** Collective. Rank 0 writes the restart file. */
-int training_save(struct training *s);
+/** Local. Steps done since the first epoch began. */
+int64_t training_steps(const struct training *s);
+/** Collective. Write a restart file where the stop word of a step says so. @return as restart_obey
+ */
+int training_obey(struct training *s, int64_t word);
 /** Local. Move on to the next epoch's first step. */
 void state_next_epoch(struct train_state *s);
 

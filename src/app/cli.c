@@ -13,9 +13,11 @@
 
 enum {
     FOR_ANY = 1 << COMMAND_NONE | 1 << COMMAND_IMPORT | 1 << COMMAND_TRAIN | 1 << COMMAND_UNLEARN |
-              1 << COMMAND_EVALUATE | 1 << COMMAND_RUN | 1 << COMMAND_INSPECT,
-    FOR_CONFIG =
-        1 << COMMAND_TRAIN | 1 << COMMAND_UNLEARN | 1 << COMMAND_EVALUATE | 1 << COMMAND_RUN,
+              1 << COMMAND_EVALUATE | 1 << COMMAND_RUN | 1 << COMMAND_INSPECT |
+              1 << COMMAND_CAMPAIGN,
+    FOR_CONFIG = 1 << COMMAND_TRAIN | 1 << COMMAND_UNLEARN | 1 << COMMAND_EVALUATE |
+                 1 << COMMAND_RUN | 1 << COMMAND_CAMPAIGN,
+    FOR_CAMPAIGN = 1 << COMMAND_CAMPAIGN,
     FOR_IMPORT = 1 << COMMAND_IMPORT,
     FOR_INSPECT = 1 << COMMAND_INSPECT
 };
@@ -36,15 +38,22 @@ static const struct option options[] = {
     {"--quiet", 'q', OPTION_FLAG, offsetof(struct cli, quiet), FOR_ANY},
     {"--verbose", 'v', OPTION_FLAG, offsetof(struct cli, verbose), FOR_ANY},
     {"--force", 0, OPTION_FLAG, offsetof(struct cli, force), FOR_CONFIG | FOR_IMPORT},
+    {"--strict", 0, OPTION_FLAG, offsetof(struct cli, strict), FOR_CONFIG},
     {"--dry-run", 0, OPTION_FLAG, offsetof(struct cli, dry_run), FOR_CONFIG},
     {"--out", 0, OPTION_TEXT, offsetof(struct cli, out), FOR_IMPORT},
+    {"--task", 0, OPTION_TEXT, offsetof(struct cli, task), FOR_CAMPAIGN},
+    {"--stage", 0, OPTION_TEXT, offsetof(struct cli, stage), FOR_CAMPAIGN},
+    {"--left", 0, OPTION_FLAG, offsetof(struct cli, left), FOR_CAMPAIGN},
+    {"--partial", 0, OPTION_FLAG, offsetof(struct cli, partial), FOR_CAMPAIGN},
     {"--digest", 0, OPTION_FLAG, offsetof(struct cli, digest), FOR_INSPECT},
 };
 
 enum { N_OPTION = sizeof(options) / sizeof(options[0]) };
 
-static const char *const command_names[N_COMMAND] = {"",         "import", "train",  "unlearn",
-                                                     "evaluate", "run",    "inspect"};
+static const char *const command_names[N_COMMAND] = {"",         "import", "train",   "unlearn",
+                                                     "evaluate", "run",    "inspect", "campaign"};
+
+static const char *const verb_names[N_CAMPAIGN_VERB] = {"list", "run", "status", "merge"};
 
 const char *cli_command_name(enum command command)
 {
@@ -239,6 +248,18 @@ static int read_import_word(struct cli *cli, const char *arg)
                 format->choices);
 }
 
+static int read_verb(struct cli *cli, const char *arg)
+{
+    for (int i = 0; i < N_CAMPAIGN_VERB; i++)
+        if (strcmp(arg, verb_names[i]) == 0) {
+            cli->verb = (enum campaign_verb)i;
+            cli->has_verb = 1;
+            return IAU_OK;
+        }
+    return usage_error(cli, "campaign list, run, status or merge, not ", arg,
+                       word_nearest(arg, verb_names, N_CAMPAIGN_VERB));
+}
+
 static int read_word(struct cli *cli, const char *arg)
 {
     if (cli->command == COMMAND_NONE) {
@@ -248,6 +269,8 @@ static int read_word(struct cli *cli, const char *arg)
                                word_nearest(arg, command_names + 1, N_COMMAND - 1));
         return IAU_OK;
     }
+    if (cli->command == COMMAND_CAMPAIGN && !cli->has_verb)
+        return read_verb(cli, arg);
     if (cli->command == COMMAND_IMPORT)
         return read_import_word(cli, arg);
     const char **place = cli->command == COMMAND_INSPECT ? &cli->file : &cli->config;
@@ -268,6 +291,29 @@ static int check_import(const struct cli *cli)
     return IAU_OK;
 }
 
+/* Options that go with some verbs only. */
+static int check_campaign(const struct cli *cli)
+{
+    const struct {
+        const char *name;
+        int given, verbs;
+    } option[] = {
+        {"--task", cli->task != NULL, 1 << CAMPAIGN_RUN | 1 << CAMPAIGN_STATUS},
+        {"--stage", cli->stage != NULL, 1 << CAMPAIGN_RUN},
+        {"--left", cli->left, 1 << CAMPAIGN_STATUS},
+        {"--partial", cli->partial, 1 << CAMPAIGN_MERGE},
+        {"--dry-run", cli->dry_run, 1 << CAMPAIGN_RUN},
+        {"--strict", cli->strict, 1 << CAMPAIGN_RUN},
+        {"--force", cli->force, 1 << CAMPAIGN_RUN | 1 << CAMPAIGN_MERGE},
+    };
+    if (!cli->has_verb)
+        return usage_error(cli, "no list, run, status or merge given", "", NULL);
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++)
+        if (option[i].given && !(option[i].verbs & 1 << cli->verb))
+            return usage_error(cli, option[i].name, " does not apply to this verb", NULL);
+    return IAU_OK;
+}
+
 static int check_complete(const struct cli *cli)
 {
     if (cli->quiet && cli->verbose)
@@ -278,6 +324,11 @@ static int check_complete(const struct cli *cli)
         return check_import(cli);
     if (cli->command == COMMAND_INSPECT)
         return cli->file ? IAU_OK : usage_error(cli, "no file given", "", NULL);
+    if (cli->command == COMMAND_CAMPAIGN) {
+        int rc = check_campaign(cli);
+        if (rc != IAU_OK)
+            return rc;
+    }
     return cli->config ? IAU_OK : usage_error(cli, "no config file given", "", NULL);
 }
 

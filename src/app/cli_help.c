@@ -22,6 +22,8 @@ static const char overview[] =
     "  unlearn    forget samples, by every method of the config\n"
     "  evaluate   compare the models of a config with their retrained twins\n"
     "  run        all of these, and retraining, in one go\n"
+    "  campaign   a grid of such runs over seeds, ratios, methods, models: list, run,\n"
+    "             status, merge\n"
     "  inspect    show and verify a file written by iau\n"
     "\n"
     "Options:\n"
@@ -38,9 +40,10 @@ static const char exit_status[] =
     "Exit status:\n"
     "  0   done, or done already\n"
     "  1   failed; the outputs there were before are unchanged\n"
-    "  2   wrong command line or setting, or a build for another CPU\n"
+    "  2   wrong command line or setting, a build for another CPU, or ranks\n"
+    "      that do not fit together\n"
     "  75  stopped early by SIGUSR1 or SIGTERM: run it again to do the rest; training\n"
-    "      goes on from its restart file\n";
+    "      and unlearning in several steps go on from their restart files\n";
 
 static const char config_options[] =
     "Options:\n"
@@ -53,6 +56,8 @@ static const char config_options[] =
     "      --force              make every output anew, and replace what is there; a\n"
     "                           forced run that was stopped goes on from its restart\n"
     "                           file\n"
+    "      --strict             refuse nodes of different CPUs, BLAS kernels or\n"
+    "                           libraries, which may change the last bits of a result\n"
     "  -q, --quiet              errors and warnings only\n"
     "  -v, --verbose            errors say where in the source they arose\n"
     "  -h, --help               this text\n"
@@ -164,13 +169,47 @@ static const char inspect_text[] =
     "  iau inspect out/iau.h5 --digest\n"
     "\n";
 
+static const char campaign_text[] =
+    "Usage: iau campaign list|run|status|merge CONFIG.yaml [--SECTION.KEY=VALUE ...]\n"
+    "           [--task=LIST] [--stage=LIST] [OPTIONS]\n"
+    "\n"
+    "Runs a config once for every combination of the values under campaign.grid,\n"
+    "which may vary any setting:\n"
+    "\n"
+    "  campaign: {grid: {forget.seed: [1, 2, 3], unlearn.methods: [iau, ia]}}\n"
+    "\n"
+    "A task is `iau run` in a folder of its own, OUTPUT.DIR/tasks/NAME. Tasks are\n"
+    "numbered from 0 as nested loops would run, the first setting slowest. Origins\n"
+    "and retrained twins that several tasks need are shared stages: they are made\n"
+    "once, in OUTPUT.DIR/shared, by a task or before all tasks.\n"
+    "\n"
+    "  list     the shared stages and the tasks\n"
+    "  run      run tasks, those with the numbers of --task or all; with --stage,\n"
+    "           make shared stages\n"
+    "  status   what is done, running, failed and why, stopped or missing, and the\n"
+    "           command for the rest\n"
+    "  merge    write OUTPUT.DIR/campaign.h5: a row a task and model; columns of\n"
+    "           settings, metrics and costs\n"
+    "\n"
+    "      --task=LIST          run, status: numbers of tasks, such as 0,2-4\n"
+    "      --stage=LIST         run: numbers of shared stages\n"
+    "      --left               status: print what is left to do, as two such lists\n"
+    "      --partial            merge: leave out the tasks that are not done\n"
+    "\n"
+    "Examples:\n"
+    "  iau campaign list config.yaml\n"
+    "  mpirun -q --bind-to none -n 4 iau campaign run config.yaml --task=0-2\n"
+    "  jobs/submit_campaign.sh config.yaml\n"
+    "\n";
+
 static const struct {
     const char *text;
     int takes_config;
-} help[N_COMMAND] = {[COMMAND_NONE] = {overview, 0},          [COMMAND_IMPORT] = {import_text, 0},
-                     [COMMAND_TRAIN] = {train_text, 1},       [COMMAND_UNLEARN] = {unlearn_text, 1},
-                     [COMMAND_EVALUATE] = {evaluate_text, 1}, [COMMAND_RUN] = {run_text, 1},
-                     [COMMAND_INSPECT] = {inspect_text, 0}};
+} help[N_COMMAND] = {
+    [COMMAND_NONE] = {overview, 0},          [COMMAND_IMPORT] = {import_text, 0},
+    [COMMAND_TRAIN] = {train_text, 1},       [COMMAND_UNLEARN] = {unlearn_text, 1},
+    [COMMAND_EVALUATE] = {evaluate_text, 1}, [COMMAND_RUN] = {run_text, 1},
+    [COMMAND_INSPECT] = {inspect_text, 0},   [COMMAND_CAMPAIGN] = {campaign_text, 1}};
 
 static void print_import(FILE *f)
 {

@@ -9,15 +9,36 @@ int command_import(const struct cli *cli, const struct comm *comm)
     return job_import(&request, comm);
 }
 
-/* Run the stages whose kind is in the bit set `kinds`; then, with `evaluate`, evaluate all. */
+/* The stages of that kind, of which one index is wanted. */
+struct selection {
+    enum stage_kind kind;
+    int index;
+};
+
+/* Leave one stage in the list. */
+static void select_stage(struct stage_list *l, const struct selection *only)
+{
+    for (int i = 0; i < l->n; i++)
+        if (l->stage[i].kind == only->kind && l->stage[i].index == only->index) {
+            struct stage wanted = l->stage[i];
+            l->stage[i] = l->stage[0];
+            l->stage[0] = wanted;
+        }
+    stage_list_cut(l, 1);
+}
+
+/* Run the stages whose kind is in the bit set `kinds`, or `only` one; then, with `evaluate`,
+ * evaluate all. */
 static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds,
-                      int may_import, int evaluate)
+                      const struct selection *only, int may_import, int evaluate)
 {
     int rc = IAU_OK;
     struct job job;
     struct stage_list stages = {0};
     TRY(job_open(&job, cli, may_import, comm));
     TRY(comm_agree(comm, stage_list_init(&stages, &job)));
+    if (only)
+        select_stage(&stages, only);
     if (evaluate)
         TRY(evaluate_check_target(&job));
     TRY(stage_check_all(&job, &stages, kinds));
@@ -40,21 +61,26 @@ out:
 
 int command_train(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_ORIGIN, 0, 0);
+    return run_stages(cli, comm, 1u << STAGE_ORIGIN, NULL, 0, 0);
 }
 
 int command_unlearn(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_METHOD, 0, 0);
+    return run_stages(cli, comm, 1u << STAGE_METHOD, NULL, 0, 0);
 }
 
 int command_evaluate(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 0, 0, 1);
+    return run_stages(cli, comm, 0, NULL, 0, 1);
 }
 
 int command_run(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD, 1,
-                      1);
+    return run_stages(cli, comm, 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD,
+                      NULL, 1, 1);
+}
+
+int command_stage(const struct cli *cli, enum stage_kind kind, int index, const struct comm *comm)
+{
+    return run_stages(cli, comm, 1u << kind, &(struct selection){kind, index}, 1, 0);
 }

@@ -9,6 +9,7 @@
 #include "app/config_check.h"
 #include "app/config_table.h"
 #include "app/config_yaml.h"
+#include "app/grid.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "nn/spec.h"
@@ -62,11 +63,10 @@ static int split_list(struct config_item *item, const char *text)
     return IAU_OK;
 }
 
-/* The row that an override's path names; NULL if it names none. */
-static const struct setting *override_row(const char *path)
+const struct setting *config_find_row(const char *path)
 {
     if (starts_with(path, "methods.") && strchr(path + 8, '.'))
-        return setting_find(config_method_table(), strchr(path + 8, '.') + 1);
+        return setting_find(config_methods_table(), strchr(path + 8, '.') + 1);
     if (starts_with(path, "origins.") && strchr(path + 8, '.'))
         path = strchr(path + 8, '.') + 1;
     return setting_find(config_table(), path);
@@ -81,7 +81,7 @@ static int add_override(struct config_items *items, const char *override)
     struct config_item *item = config_items_add(items, path, mem_strdup(override));
     if (!item)
         return FAIL(IAU_ERR_MEM, "no memory for the overrides");
-    const struct setting *s = override_row(item->path);
+    const struct setting *s = config_find_row(item->path);
     if (s && s->type >= SETTING_INTS)
         return split_list(item, equals + 1);
     return config_item_add_text(item, equals + 1, strlen(equals + 1));
@@ -129,7 +129,8 @@ static int apply_sections(struct config *cfg, const struct config_items *items)
     for (int i = 0; i < items->n; i++) {
         const struct config_item *item = &items->v[i];
         const struct setting *s = NULL;
-        if (is_in(item->path, "origins") || is_in(item->path, "methods"))
+        if (is_in(item->path, "origins") || is_in(item->path, "methods") ||
+            is_in(item->path, "campaign.grid"))
             continue;
         const char *near = word_nearest(item->path, lists, 2);
         if (near && !setting_nearest(config_table(), item->path))
@@ -230,38 +231,66 @@ out:
     return rc;
 }
 
+/* A method's row, or an error that says why there is none. */
+static int find_method_row(enum method_name method, const struct config_item *item,
+                           const char *prefix, const char *key, const struct setting **s)
+{
+    struct setting_table t = config_method_table(method);
+    if (!setting_find(t, key) && setting_find(config_methods_table(), key))
+        return FAIL(IAU_ERR_CONFIG, "%s: %s%s: does not apply to method %s", item->where, prefix,
+                    key, config_method_name(method));
+    return find_row(t, item, prefix, key, s);
+}
+
+/* Which method an entry is of, as the last override of it says, or the file: its defaults depend on
+ * it. */
+static int find_method(struct method_opts *m, const struct config_items *items, int index,
+                       const struct config_item *name)
+{
+    char path[256], prefix[128];
+    const struct setting *s = setting_find(config_methods_table(), "method");
+    snprintf(path, sizeof(path), "methods[%d].method", index);
+    const struct config_item *item = config_item_find(items, path);
+    if (!item)
+        return FAIL(IAU_ERR_CONFIG, "%s: methods.%s: has no 'method' (%s)", name->where,
+                    name->text.v[0], s->choices);
+    snprintf(path, sizeof(path), "methods.%.100s.method", name->text.v[0]);
+    item = config_item_find(items, path) ? config_item_find(items, path) : item;
+    snprintf(prefix, sizeof(prefix), "methods.%.100s.", name->text.v[0]);
+    int rc = find_row(config_methods_table(), item, prefix, "method", &s);
+    return rc != IAU_OK ? rc : assign(s, &m->method, item, prefix);
+}
+
 /* The entry `methods[index]` as it stands in the file: its name first, for messages and overrides
  * go by it. */
 static int apply_method_file(struct config *cfg, const struct config_items *items, int index)
 {
     struct method_opts *m = &cfg->method[index];
-    struct setting_table t = config_method_table();
     char lead[32], prefix[128], path[48];
     int n_lead = snprintf(lead, sizeof(lead), "methods[%d].", index);
     int rc = IAU_OK;
-    for (int i = 0; i < t.n; i++)
-        TRY(setting_default(&t.row[i], (char *)m + t.row[i].offset));
     snprintf(path, sizeof(path), "%sname", lead);
     const struct config_item *name = config_item_find(items, path);
-    int is_named = name && name->kind == ITEM_SCALAR;
-    snprintf(prefix, sizeof(prefix), "methods.%.*s.", 100, is_named ? name->text.v[0] : "?");
+    snprintf(path, sizeof(path), "methods[%d]", index);
+    if (!name || name->kind != ITEM_SCALAR)
+        return FAIL(IAU_ERR_CONFIG, "%s: an entry of methods has no 'name'",
+                    config_item_find(items, path)->where);
+    TRY(find_method(m, items, index, name));
+    struct setting_table t = config_method_table(m->method);
+    enum method_name method = m->method;
+    for (int i = 0; i < t.n; i++)
+        TRY(setting_default(&t.row[i], (char *)m + t.row[i].offset));
+    m->method = method;
+    snprintf(prefix, sizeof(prefix), "methods.%.*s.", 100, name->text.v[0]);
     for (int i = 0; i < items->n; i++) {
         const struct config_item *item = &items->v[i];
         const struct setting *s = NULL;
         if (!starts_with(item->path, lead))
             continue;
-        TRY(find_row(t, item, prefix, item->path + n_lead, &s));
-        if (s)
+        TRY(find_method_row(m->method, item, prefix, item->path + n_lead, &s));
+        if (s && strcmp(s->key, "method") != 0)
             TRY(assign(s, (char *)m + s->offset, item, prefix));
     }
-    snprintf(path, sizeof(path), "methods[%d]", index);
-    if (!is_named)
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: an entry of methods has no 'name'",
-                 config_item_find(items, path)->where));
-    snprintf(path, sizeof(path), "%smethod", lead);
-    if (!config_item_find(items, path))
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: methods.%s: has no 'method' (%s)", name->where, m->name,
-                 setting_find(t, "method")->choices));
 out:
     return rc;
 }
@@ -284,7 +313,7 @@ static int apply_method_override(struct config *cfg, const struct config_item *i
         return FAIL(IAU_ERR_CONFIG, "%s: a method's name can only be changed in the file",
                     item->where);
     const struct setting *s = NULL;
-    int rc = find_row(config_method_table(), item, prefix, key, &s);
+    int rc = find_method_row(m->method, item, prefix, key, &s);
     if (rc == IAU_OK && s)
         rc = assign(s, (char *)m + s->offset, item, prefix);
     return rc;
@@ -330,6 +359,39 @@ out:
     return rc;
 }
 
+static void free_method(struct method_opts *m)
+{
+    struct setting_table t = config_methods_table();
+    for (int i = 0; i < t.n; i++)
+        setting_free(&t.row[i], (char *)m + t.row[i].offset);
+}
+
+/* Keep the entries of `methods` that unlearn.methods names. */
+static int select_methods(struct config *cfg, const struct config_items *items)
+{
+    int n = 0;
+    const struct text_list *names = &cfg->selection;
+    for (int64_t k = 0; k < names->n; k++) {
+        int there = 0;
+        for (int i = 0; i < cfg->n_method; i++)
+            there |= strcmp(cfg->method[i].name, names->v[k]) == 0;
+        if (!there)
+            return FAIL(IAU_ERR_CONFIG, "%s: unlearn.methods: there is no method '%s'",
+                        config_item_find(items, "unlearn.methods")->where, names->v[k]);
+    }
+    for (int i = 0; i < cfg->n_method && names->n; i++) {
+        int wanted = 0;
+        for (int64_t k = 0; k < names->n; k++)
+            wanted |= strcmp(cfg->method[i].name, names->v[k]) == 0;
+        if (wanted)
+            cfg->method[n++] = cfg->method[i];
+        else
+            free_method(&cfg->method[i]);
+    }
+    cfg->n_method = names->n ? n : cfg->n_method;
+    return IAU_OK;
+}
+
 int config_parse(struct config *cfg, const char *path, const char *text, int n_override,
                  const char *const *override)
 {
@@ -346,6 +408,8 @@ int config_parse(struct config *cfg, const char *path, const char *text, int n_o
     TRY(apply_origins(cfg, &items));
     TRY(apply_methods(cfg, &items));
     TRY(config_check(cfg, &items, path));
+    TRY(grid_check(&items));
+    TRY(select_methods(cfg, &items));
 out:
     config_items_free(&items);
     if (rc != IAU_OK)
@@ -355,12 +419,11 @@ out:
 
 void config_free(struct config *cfg)
 {
-    struct setting_table t = config_table(), mt = config_method_table();
+    struct setting_table t = config_table();
     for (int i = 0; i < t.n; i++)
         setting_free(&t.row[i], (char *)cfg + t.row[i].offset);
     for (int k = 0; k < cfg->n_method; k++)
-        for (int i = 0; i < mt.n; i++)
-            setting_free(&mt.row[i], (char *)&cfg->method[k] + mt.row[i].offset);
+        free_method(&cfg->method[k]);
     for (int i = 0; i < cfg->n_origin; i++)
         free(cfg->origin[i].name);
     free(cfg->method);

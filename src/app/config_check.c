@@ -10,6 +10,7 @@
 #include "app/config.h"
 #include "app/config_table.h"
 #include "app/config_yaml.h"
+#include "core/digest.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "nn/model.h"
@@ -121,25 +122,6 @@ static int check_origin(const struct check *c, const struct origin_opts *o)
     return IAU_OK;
 }
 
-/* Retraining takes no settings of the other methods: refuse them, for they would do nothing. */
-static int check_retrain(const struct check *c, int index)
-{
-    struct setting_table t = config_method_table();
-    const char *name = c->cfg->method[index].name;
-    for (int i = 0; i < t.n; i++) {
-        const char *key = t.row[i].key;
-        if (strcmp(key, "name") == 0 || strcmp(key, "method") == 0 || strcmp(key, "origin") == 0)
-            continue;
-        char in_file[64], in_override[256];
-        snprintf(in_file, sizeof(in_file), "methods[%d].%s", index, key);
-        snprintf(in_override, sizeof(in_override), "methods.%s.%s", name, key);
-        if (config_item_find(c->items, in_file) || config_item_find(c->items, in_override))
-            return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.%s: does not apply to method retrain",
-                        where_method(c, index, key), name, key);
-    }
-    return IAU_OK;
-}
-
 static int check_method(const struct check *c, int index)
 {
     const struct config *cfg = c->cfg;
@@ -150,8 +132,8 @@ static int check_method(const struct check *c, int index)
     if (!is_known)
         return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
                     where_method(c, index, "origin"), m->name, m->origin);
-    if (m->method == METHOD_RETRAIN)
-        return check_retrain(c, index);
+    if (m->method != METHOD_IAU)
+        return IAU_OK;
     if (m->iau.step == IAU_STEP_CALIBRATED && m->iau.steps != 1)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: methods.%s.steps = %" PRId64 ": must be 1 for step: "
@@ -194,9 +176,9 @@ static int check_name(const char *name, const char *at)
     if (len > NAME_MAX_CHARS)
         return FAIL(IAU_ERR_CONFIG, "%s: name '%s': is longer than %d characters", at, name,
                     NAME_MAX_CHARS);
-    if (strcmp(name, "results") == 0 || strcmp(name, "progress") == 0)
-        return FAIL(IAU_ERR_CONFIG, "%s: name '%s': is kept for results.h5 and progress.csv", at,
-                    name);
+    if (strcmp(name, "results") == 0 || strcmp(name, "progress") == 0 || strcmp(name, "state") == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: name '%s': is kept for results.h5, progress.csv and state.h5", at, name);
     return IAU_OK;
 }
 
@@ -225,6 +207,24 @@ static int is_in(const char *file, const char *folder, const char *name)
            strcmp(file + n_folder + 1 + n_name, ".h5") == 0;
 }
 
+/* The k-th name is that of an origin, of a twin or of a method, in this order. */
+static int check_data_file(const struct check *c, int k, const struct taken *name)
+{
+    const struct config *cfg = c->cfg;
+    enum config_scope scope = k < cfg->n_origin       ? SCOPE_ORIGIN
+                              : k < 2 * cfg->n_origin ? SCOPE_RETRAIN
+                                                      : SCOPE_METHOD;
+    char *folder = config_folder(cfg, scope, k % cfg->n_origin);
+    int rc = IAU_OK;
+    if (!folder)
+        rc = FAIL(IAU_ERR_MEM, "no memory for a folder's name");
+    else if (is_in(cfg->data.file, folder, name->name))
+        rc = FAIL(IAU_ERR_CONFIG, "%s: data.file = %s: is the file of %s", where(c, "data.file"),
+                  cfg->data.file, name->what);
+    free(folder);
+    return rc;
+}
+
 static int check_names(const struct check *c)
 {
     const struct config *cfg = c->cfg;
@@ -250,11 +250,8 @@ static int check_names(const struct check *c)
         TRY(check_name(cfg->method[i].name, at));
         TRY(take_name(list, &n, mem_strdup(cfg->method[i].name), "an entry of methods", at));
     }
-    for (int i = 0; i < n; i++) /* the origins are the first */
-        if (is_in(cfg->data.file, i < cfg->n_origin ? config_origins_folder(cfg) : cfg->output.dir,
-                  list[i].name))
-            TRY(FAIL(IAU_ERR_CONFIG, "%s: data.file = %s: is the file of %s", where(c, "data.file"),
-                     cfg->data.file, list[i].what));
+    for (int i = 0; i < n; i++)
+        TRY(check_data_file(c, i, &list[i]));
 out:
     for (int i = 0; i < n; i++)
         free(list[i].name);
@@ -303,7 +300,40 @@ char *config_retrain_name(const char *origin)
     return asprintf(&name, "retrain_%s", rest) < 0 ? NULL : name;
 }
 
-const char *config_origins_folder(const struct config *cfg)
+const char *config_folder_key(const struct config *cfg, enum config_scope scope)
 {
-    return *cfg->output.origins ? cfg->output.origins : cfg->output.dir;
+    if (scope == SCOPE_ORIGIN && *cfg->output.origins)
+        return "output.origins";
+    return scope == SCOPE_RETRAIN && *cfg->output.retrained ? "output.retrained" : "output.dir";
+}
+
+/* A digest of what an origin or a twin depends on, as far as the config tells. */
+static int digest_scope(const struct config *cfg, enum config_scope scope, int index,
+                        char hex[DIGEST_CHARS])
+{
+    char *text = config_text(cfg, scope, index), *all = NULL;
+    int n = text ? asprintf(&all, "%sdata.file = %s\nforget.ids = %s\n", text, cfg->data.file,
+                            scope == SCOPE_RETRAIN ? cfg->forget.ids : "")
+                 : -1;
+    int rc = n < 0 ? IAU_ERR_MEM : digest_of(all, (size_t)n, hex);
+    free(text);
+    free(n < 0 ? NULL : all);
+    return rc;
+}
+
+char *config_folder(const struct config *cfg, enum config_scope scope, int index)
+{
+    static const char mark[] = "{digest}";
+    const char *key = config_folder_key(cfg, scope);
+    const char *folder = strcmp(key, "output.origins") == 0     ? cfg->output.origins
+                         : strcmp(key, "output.retrained") == 0 ? cfg->output.retrained
+                                                                : cfg->output.dir;
+    const char *at = folder == cfg->output.dir ? NULL : strstr(folder, mark);
+    char hex[DIGEST_CHARS], *out = NULL;
+    if (!at)
+        return mem_strdup(folder);
+    if (digest_scope(cfg, scope, index, hex) != IAU_OK ||
+        asprintf(&out, "%.*s%.16s%s", (int)(at - folder), folder, hex, at + sizeof mark - 1) < 0)
+        return NULL;
+    return out;
 }

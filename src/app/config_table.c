@@ -6,14 +6,13 @@
 
 #include "app/config.h"
 
-#define AT(field)        offsetof(struct config, field)
-#define OF_METHOD(field) offsetof(struct method_opts, field)
-#define FROM(x)          .lo = (x), .hi = INFINITY
-#define ABOVE(x)         .lo = (x), .hi = INFINITY, .open = OPEN_LO
-#define SPAN(a, b)       .lo = (a), .hi = (b)
-#define BELOW(a, b)      .lo = (a), .hi = (b), .open = OPEN_HI
-#define ANY              .lo = -INFINITY, .hi = INFINITY
-#define NUMPY_SEED       SPAN(0, 4294967295.0)
+#define AT(field)   offsetof(struct config, field)
+#define FROM(x)     .lo = (x), .hi = INFINITY
+#define ABOVE(x)    .lo = (x), .hi = INFINITY, .open = OPEN_LO
+#define SPAN(a, b)  .lo = (a), .hi = (b)
+#define BELOW(a, b) .lo = (a), .hi = (b), .open = OPEN_HI
+#define ANY         .lo = -INFINITY, .hi = INFINITY
+#define NUMPY_SEED  SPAN(0, 4294967295.0)
 
 enum {
     IN_ALL = IN_ORIGIN | IN_RETRAIN | IN_METHOD, /* every output depends on it */
@@ -161,55 +160,35 @@ static const struct setting general[] = {
     {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
      .help = "Forget all training samples with these labels."},
 
+    {"unlearn.methods", SETTING_TEXTS, AT(selection),
+     .help = "Names of the entries of `methods` to run. Empty: all."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
     {"output.dir", SETTING_TEXT, AT(output.dir), "out",
      .help = "Folder of all outputs; made where missing."},
     {"output.origins", SETTING_TEXT, AT(output.origins),
      .help = "Folder of the origins' files, for requests with an output.dir of their own. Empty: "
-             "output.dir."},
-    {"output.checkpoint_s", SETTING_REAL, AT(output.checkpoint_s), "600", FROM(0),
+             "output.dir. {digest} in it stands for a digest of the settings that an origin "
+             "depends on, so that many configs can share one folder, as a campaign's tasks do."},
+    {"output.retrained", SETTING_TEXT, AT(output.retrained),
+     .help = "The same for their retrained twins."},
+    {"checkpoint.every_seconds", SETTING_REAL, AT(checkpoint.every_seconds), "600", FROM(0),
      .unit = "seconds",
-     .help = "Time between two restart files; 0: only when stopped by a signal."},
-};
-
-static const struct setting of_method[] = {
-    {"name", SETTING_TEXT, OF_METHOD(name),
-     .help = "Name of this entry and of its model file. Required."},
-    {"method", SETTING_CHOICE, OF_METHOD(method), "iau", "iau|retrain", .scopes = IN_METHOD,
-     .help = "iau: influence approximation; retrain: training afresh without the forgotten "
-             "samples. Required."},
-    {"origin", SETTING_TEXT, OF_METHOD(origin),
-     .help = "Origin to start from. Default: the first one."},
-    {"correction", SETTING_SWITCH, OF_METHOD(iau.correction), "on", .scopes = IN_METHOD,
-     .help = "Gradient correction: descend on the retained samples while ascending on the "
-             "forgotten ones."},
-    {"weight", SETTING_REAL, OF_METHOD(iau.weight), "1", FROM(0), .scopes = IN_METHOD,
-     .help = "Weight of the retained samples' gradient."},
-    {"optimizer", SETTING_CHOICE, OF_METHOD(iau.optimizer), "adam", "adam|sgd", .scopes = IN_METHOD,
-     .help = "Optimizer of the step; it starts from zero state."},
-    {"lr", SETTING_REAL, OF_METHOD(iau.lr), "1e-3", ABOVE(0), .scopes = IN_METHOD,
-     .help = "Learning rate of the step."},
-    {"scale", SETTING_CHOICE, OF_METHOD(iau.scale), "mean", "mean|sum", .scopes = IN_METHOD,
-     .help = "Both gradients as means or as sums over their sets."},
-    {"step", SETTING_CHOICE, OF_METHOD(iau.step), "fixed", "fixed|calibrated", .scopes = IN_METHOD,
-     .help = "calibrated: length chosen so that the forgotten samples' loss equals the validation "
-             "loss."},
-    {"steps", SETTING_INT, OF_METHOD(iau.steps), "1", SPAN(1, 1e6), .scopes = IN_METHOD,
-     .unit = "steps", .help = "Number of steps; 1 when calibrated."},
-    {"cache", SETTING_CHOICE, OF_METHOD(iau.cache), "auto", "auto|off",
-     .help = "auto: use the origin's stored gradient sum where it is valid; the result is the same "
-             "bytes."},
+     .help = "Time between two restart files of a model in the making; 0: not by the clock. One is "
+             "also written when a signal stops the run."},
+    {"checkpoint.every_steps", SETTING_INT, AT(checkpoint.every_steps), "0", FROM(0),
+     .unit = "steps", .help = "Steps between two restart files; 0: not by steps."},
+    {"checkpoint.keep", SETTING_INT, AT(checkpoint.keep), "1", SPAN(1, 100), .unit = "files",
+     .help = "Restart files of a model to keep until it is complete: the newest, "
+             "NAME.restart.h5, and the ones before it, NAME.restart.1.h5 and so on."},
+    {"campaign.silence_s", SETTING_REAL, AT(campaign.silence_s), "300", FROM(1), .unit = "seconds",
+     .help = "iau campaign status: a task that has begun and shows no sign of life for so long "
+             "counts as failed."},
 };
 
 struct setting_table config_table(void)
 {
     return (struct setting_table){(int)(sizeof(general) / sizeof(general[0])), general};
-}
-
-struct setting_table config_method_table(void)
-{
-    return (struct setting_table){(int)(sizeof(of_method) / sizeof(of_method[0])), of_method};
 }
 
 const struct setting *setting_find(struct setting_table t, const char *key)

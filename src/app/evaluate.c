@@ -132,7 +132,8 @@ static int describe_entry(struct results *r, const struct entry *entry)
     TRY(record_set_text(&r->record, path, "file", s->path));
     TRY(record_set_text(&r->record, path, "model_digest", entry->file.digest));
     TRY(record_set_text(&r->record, path, "settings", record_text(from, "/", "settings", "")));
-    snprintf(path, sizeof path, stage_trains(r->job, s) ? "/epochs/%s" : "/steps/%s", s->name);
+    snprintf(path, sizeof path, stage_counts_epochs(r->job, s) ? "/epochs/%s" : "/steps/%s",
+             s->name);
     TRY(copy_arrays(&r->record, from, "/history", path));
     snprintf(path, sizeof path, "/cost/%s", s->name);
     TRY(copy_arrays(&r->record, from, "/cost", path));
@@ -145,16 +146,20 @@ static int write_results(struct results *r, const char *path)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
+    int same_bytes = r->job->machine.same_bytes;
     for (int i = 0; i < r->stages->n; i++) {
         struct entry *entry = &r->entry[i];
         if (!entry->stage)
             continue;
+        same_bytes = same_bytes &&
+                     strcmp(record_text(&entry->file.record, "/provenance", "same_bytes", "yes"),
+                            "yes") == 0;
         struct entry *twin = twin_of(r, entry->stage);
         TRY(evaluation_to_record(&entry->evaluation, twin ? &twin->evaluation : NULL,
                                  entry->stage->name, r->job->cfg.evaluate.samples, &r->record));
         TRY(describe_entry(r, entry));
     }
-    TRY(provenance_add(&r->record, r->job));
+    TRY(provenance_add(&r->record, r->job, same_bytes));
     TRY(format_digest(RESULTS_FORMAT, &r->record, digest));
     TRY(record_set_text(&r->record, "/", "format", RESULTS_FORMAT));
     TRY(record_set_text(&r->record, "/", "digest", digest));
@@ -163,32 +168,13 @@ out:
     return rc;
 }
 
-/* Rank 0: results are derived, so older ones are replaced; what is no results file is not. */
-static int check_target(const struct job *job, const char *path)
-{
-    struct record r = {0};
-    int rc = file_check_target(path);
-    if (rc != IAU_OK || job->cli->force || !file_exists(path))
-        return rc;
-    rc = record_read_attributes(&r, path);
-    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) != 0) ||
-        rc == IAU_ERR_FORMAT) {
-        error_clear();
-        rc = FAIL(
-            IAU_ERR_EXISTS,
-            "%s is in the way and no whole results file; move it, or use --force to replace it",
-            path);
-    }
-    record_free(&r);
-    return rc;
-}
-
 int evaluate_check_target(const struct job *job)
 {
     int rc = IAU_OK;
     if (job->comm->rank == 0 && job_has_folder(job->cfg.output.dir)) {
         char *path = job_path(job->cfg.output.dir, "results", ".h5");
-        rc = path ? check_target(job, path) : FAIL(IAU_ERR_MEM, "no memory for a file name");
+        rc = path ? format_check_target(path, RESULTS_FORMAT, job->cli->force)
+                  : FAIL(IAU_ERR_MEM, "no memory for a file name");
         free(path);
     }
     return comm_agree(job->comm, rc);

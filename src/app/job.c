@@ -8,13 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/cpu.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/file.h"
-#include "kernel/gemm.h"
-#include "kernel/lanes.h"
 #include "sweep/sweep.h"
 
 enum { CONFIG_LIMIT = 1 << 24 };
@@ -32,15 +29,14 @@ int job_import(const struct import_request *request, const struct comm *comm)
     return rc != IAU_OK ? rc : import_run(request, comm);
 }
 
-/* Rank 0 reads the text; all ranks parse the same bytes. */
-static int read_config(struct job *job)
+int job_read_text(const char *path, char **out, const struct comm *comm)
 {
-    const struct comm *comm = job->comm;
     char *text = NULL;
     size_t size = 0;
     int rc = IAU_OK;
+    *out = NULL;
     if (comm->rank == 0)
-        rc = file_read_all(job->cli->config, &text, &size, CONFIG_LIMIT);
+        rc = file_read_all(path, &text, &size, CONFIG_LIMIT);
     if (rc == IAU_ERR_IO) { /* a wrong command line, rather than a file that fails */
         char why[600];
         snprintf(why, sizeof why, "%s", error_message());
@@ -56,6 +52,20 @@ static int read_config(struct job *job)
                    text ? IAU_OK
                         : FAIL(IAU_ERR_MEM, "no memory for %lld bytes of settings", (long long)n)));
     comm_bcast(comm, text, n, 0);
+    *out = text;
+    text = NULL;
+out:
+    free(text);
+    return rc;
+}
+
+/* All ranks parse the same bytes. */
+static int read_config(struct job *job)
+{
+    const struct comm *comm = job->comm;
+    char *text = NULL;
+    int rc = IAU_OK;
+    TRY(job_read_text(job->cli->config, &text, comm));
     rc = config_parse(&job->cfg, job->cli->config, text, job->cli->n_override, job->cli->override);
     if (rc == IAU_OK && !(job->config_all = config_text(&job->cfg, SCOPE_ALL, 0)))
         rc = FAIL(IAU_ERR_MEM, "no memory for the settings as text");
@@ -182,7 +192,7 @@ int job_open(struct job *job, const struct cli *cli, int may_import, const struc
                    comm->rank == 0 ? job_check_folder("output.dir", job->cfg.output.dir) : IAU_OK));
     TRY(import_if_missing(job, may_import));
     TRY(open_data(job));
-    job_describe_machine(job);
+    TRY(machine_describe(&job->machine, cli->strict, comm));
 out:
     return rc;
 }
@@ -238,44 +248,4 @@ char *job_path(const char *folder, const char *name, const char *suffix)
     if (path)
         snprintf(path, size, "%s/%s%s", folder, name, suffix);
     return path;
-}
-
-/* Whether a text is the same on every rank. */
-static int same_everywhere(const struct comm *comm, const char *text)
-{
-    int64_t h = 0;
-    for (const char *p = text; *p; p++)
-        h = (h * 131 + (unsigned char)*p) & 0xffffffffffff;
-    int64_t low = h, high = h;
-    comm_min_i64(comm, &low, 1);
-    comm_max_i64(comm, &high, 1);
-    return low == high;
-}
-
-void job_describe_machine(struct job *job)
-{
-    const struct comm *comm = job->comm;
-    char host[128];
-    comm_host(host, sizeof host);
-    int one_host = same_everywhere(comm, host);
-    log_line("iau on %s%s: %d rank%s x %d thread%s, %s, %s, BLAS core %s, vectors of %d floats",
-             host, one_host ? "" : " and others", comm->size, comm->size == 1 ? "" : "s",
-             engine_threads(), engine_threads() == 1 ? "" : "s", cpu_name(), comm_library(),
-             gemm_core_name(), IAU_VECTOR_WIDTH);
-    int cpu = same_everywhere(comm, cpu_name()), blas = same_everywhere(comm, gemm_core_name());
-    job->same_bytes = cpu && blas;
-    if (!job->same_bytes)
-        log_warn(
-            "ranks differ in %s: results may differ in their last bits from runs on equal nodes",
-            cpu ? "BLAS core type" : "CPU type");
-    if (cpu_isa() == CPU_AVX512 && !gemm_core_is_512())
-        log_warn("the CPU has AVX-512, but the BLAS uses %s kernels, at about half the speed: %s",
-                 gemm_core_name(),
-                 getenv("OPENBLAS_CORETYPE") ? "unset OPENBLAS_CORETYPE"
-                                             : "another build of OpenBLAS may do better");
-    long n_core = sysconf(_SC_NPROCESSORS_ONLN);
-    if (one_host && engine_threads() > 1 && (long)comm->size * engine_threads() > n_core)
-        log_warn("%d threads on %ld cores wait for each other: set OMP_NUM_THREADS to the cores of "
-                 "a rank",
-                 comm->size * engine_threads(), n_core);
 }

@@ -2,8 +2,10 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "app/campaign.h"
 #include "app/cli.h"
 #include "app/commands.h"
+#include "app/machine.h"
 #include "app/version.h"
 #include "core/cpu.h"
 #include "core/error.h"
@@ -35,6 +37,8 @@ static int run(const struct cli *cli, const struct comm *comm)
         return command_run(cli, comm);
     case COMMAND_INSPECT:
         return command_inspect(cli, comm);
+    case COMMAND_CAMPAIGN:
+        return command_campaign(cli, comm);
     default:
         return IAU_ERR_USAGE;
     }
@@ -51,6 +55,13 @@ static int check_cpu(const struct comm *comm)
     return comm_agree(comm, rc);
 }
 
+/* Whether the command makes models. */
+static int is_long(const struct cli *cli)
+{
+    return cli->config && !cli->help && !cli->version && !cli->dry_run &&
+           (cli->command != COMMAND_CAMPAIGN || cli->verb == CAMPAIGN_RUN);
+}
+
 int main(int argc, char **argv)
 {
     int rc = IAU_OK;
@@ -58,6 +69,7 @@ int main(int argc, char **argv)
     struct cli cli = {0};
     TRY(comm_start(&comm, &argc, &argv));
     TRY(check_cpu(&comm));
+    TRY(machine_check_program(&comm));
     gemm_start();
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond its limit is an error with a message */
     TRY(comm_agree(&comm, cli_parse(&cli, argc, argv)));
@@ -68,7 +80,7 @@ int main(int argc, char **argv)
         cli_print_help(cli.command);
     else if (cli.version)
         print_version(&comm);
-    if (cli.config && !cli.help && !cli.version && !cli.dry_run)
+    if (is_long(&cli))
         stop_install(); /* what else there is may simply be killed */
     if (!cli.help && !cli.version)
         rc = run(&cli, &comm);

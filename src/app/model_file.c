@@ -84,7 +84,8 @@ out:
 }
 
 static int write_file(const struct job *job, const struct stage *s, const char *settings,
-                      const struct outcome *o, const struct cost *cost, const struct needs *needs)
+                      const struct outcome *o, const struct cost *cost, const struct needs *needs,
+                      int same_bytes)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
@@ -96,7 +97,7 @@ static int write_file(const struct job *job, const struct stage *s, const char *
     TRY(add_cost(&r, cost, needs));
     if (o->gradient_sum && s->kind == STAGE_ORIGIN)
         TRY(add_gradient_sum(&r, job, o, digest));
-    TRY(provenance_add(&r, job));
+    TRY(provenance_add(&r, job, same_bytes));
     TRY(record_write(&r, s->path));
 out:
     record_free(&r);
@@ -104,11 +105,12 @@ out:
 }
 
 int model_file_write(const struct job *job, const struct stage *s, const char *settings,
-                     const struct outcome *o, const struct cost *cost)
+                     const struct outcome *o, const struct cost *cost, int same_bytes)
 {
     struct needs needs;
     gather_needs(job->comm, cost, &needs);
-    int rc = job->comm->rank == 0 ? write_file(job, s, settings, o, cost, &needs) : IAU_OK;
+    int rc =
+        job->comm->rank == 0 ? write_file(job, s, settings, o, cost, &needs, same_bytes) : IAU_OK;
     rc = comm_agree(job->comm, rc);
     if (rc == IAU_OK)
         log_line("%s  written to %s; at most %.0f MiB of memory a rank", s->name, s->path,

@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/file.h"
+#include "unlearn/method.h"
 
 const char *stage_kind_name(enum stage_kind k)
 {
@@ -17,22 +18,32 @@ const char *stage_kind_name(enum stage_kind k)
     return name[k];
 }
 
+enum config_scope stage_scope(enum stage_kind k)
+{
+    static const enum config_scope scope[] = {SCOPE_ORIGIN, SCOPE_RETRAIN, SCOPE_METHOD};
+    return scope[k];
+}
+
+char *stage_name(const struct config *cfg, enum stage_kind kind, int index)
+{
+    return kind == STAGE_RETRAIN ? config_retrain_name(cfg->origin[index].name)
+                                 : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name
+                                                                   : cfg->method[index].name);
+}
+
 static int fill(struct stage *s, const struct job *job, enum stage_kind kind, int index, int origin)
 {
     const struct config *cfg = &job->cfg;
-    const char *origins = config_origins_folder(cfg);
-    *s = (struct stage){.kind = kind,
-                        .index = index,
-                        .origin = origin,
-                        .folder = kind == STAGE_ORIGIN ? origins : cfg->output.dir};
-    s->name = kind == STAGE_RETRAIN ? config_retrain_name(cfg->origin[origin].name)
-                                    : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name
-                                                                      : cfg->method[index].name);
-    if (!s->name)
-        return FAIL(IAU_ERR_MEM, "no memory for a name");
-    s->path = job_path(s->folder, s->name, ".h5");
-    s->restart_path = job_path(s->folder, s->name, ".restart.h5");
-    s->origin_path = job_path(origins, cfg->origin[origin].name, ".h5");
+    *s = (struct stage){.kind = kind, .index = index, .origin = origin};
+    s->folder = config_folder(cfg, stage_scope(kind), index);
+    s->name = stage_name(cfg, kind, index);
+    char *origins = config_folder(cfg, SCOPE_ORIGIN, origin);
+    if (s->folder && s->name && origins) {
+        s->path = job_path(s->folder, s->name, ".h5");
+        s->restart_path = job_path(s->folder, s->name, ".restart.h5");
+        s->origin_path = job_path(origins, cfg->origin[origin].name, ".h5");
+    }
+    free(origins);
     return s->path && s->restart_path && s->origin_path
                ? IAU_OK
                : FAIL(IAU_ERR_MEM, "no memory for file names");
@@ -58,14 +69,21 @@ out:
     return rc;
 }
 
+void stage_list_cut(struct stage_list *l, int n)
+{
+    while (l->n > n) {
+        struct stage *s = &l->stage[--l->n];
+        free(s->folder);
+        free(s->name);
+        free(s->path);
+        free(s->restart_path);
+        free(s->origin_path);
+    }
+}
+
 void stage_list_free(struct stage_list *l)
 {
-    for (int i = 0; i < l->n; i++) {
-        free(l->stage[i].name);
-        free(l->stage[i].path);
-        free(l->stage[i].restart_path);
-        free(l->stage[i].origin_path);
-    }
+    stage_list_cut(l, 0);
     free(l->stage);
     *l = (struct stage_list){0};
 }
@@ -78,6 +96,11 @@ const struct train_opts *stage_train_opts(const struct job *job, const struct st
 int stage_trains(const struct job *job, const struct stage *s)
 {
     return s->kind != STAGE_METHOD || job->cfg.method[s->index].method == METHOD_RETRAIN;
+}
+
+int stage_counts_epochs(const struct job *job, const struct stage *s)
+{
+    return stage_trains(job, s) || method_of(job->cfg.method[s->index].method)->counts_epochs;
 }
 
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s)
@@ -133,8 +156,7 @@ int stage_has_origin(const struct job *job, const struct stage *s)
  * frees; NULL when memory is short. */
 static char *settings_text(const struct job *job, const struct stage *s, const char *parent)
 {
-    static const enum config_scope scope[] = {SCOPE_ORIGIN, SCOPE_RETRAIN, SCOPE_METHOD};
-    char *text = config_text(&job->cfg, scope[s->kind], s->index);
+    char *text = config_text(&job->cfg, stage_scope(s->kind), s->index);
     int64_t size = (int64_t)(text ? strlen(text) : 0) + 512;
     char *settings = text ? mem_alloc(size, 1) : NULL;
     if (settings) {
@@ -317,15 +339,14 @@ out:
 /* Can a stage that is yet to run write its file and train on its samples? */
 static int check_stage(const struct job *job, const struct stage *s)
 {
+    struct batch_opts batch = trainer_batch_opts(stage_train_opts(job, s));
     struct shard_plan plan;
     int64_t left_out;
     int rc = IAU_OK;
     if (job->comm->rank == 0)
-        TRY(job_check_folder(s->kind == STAGE_ORIGIN && *job->cfg.output.origins ? "output.origins"
-                                                                                 : "output.dir",
-                             s->folder));
+        TRY(job_check_folder(config_folder_key(&job->cfg, stage_scope(s->kind)), s->folder));
     if (stage_trains(job, s))
-        TRY(trainer_plan(&plan, &left_out, s->name, &job->model, stage_train_opts(job, s),
+        TRY(batches_plan(&plan, &left_out, s->name, model_has_groups(&job->model), &batch,
                          stage_training_set(job, s)->n));
 out:
     return rc;

@@ -7,10 +7,9 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "io/file.h"
-#include "unlearn/iau.h"
+#include "unlearn/method.h"
 
-static int run_training(struct job *job, const struct stage *s, const char *settings, int resume,
+static int run_training(struct job *job, const struct stage *s, struct restart *restart,
                         struct engine *e, struct outcome *o)
 {
     struct train_opts opts = *stage_train_opts(job, s);
@@ -21,10 +20,7 @@ static int run_training(struct job *job, const struct stage *s, const char *sett
                         .train = stage_training_set(job, s),
                         .valid = &job->sets.valid,
                         .name = s->name,
-                        .restart_path = s->restart_path,
-                        .settings = settings,
-                        .checkpoint_s = job->cfg.output.checkpoint_s,
-                        .resume = resume,
+                        .restart = restart,
                         .progress = &job->progress};
     return trainer_run(o, &t);
 }
@@ -47,51 +43,60 @@ out:
     return rc;
 }
 
-static int run_iau(struct job *job, const struct stage *s, struct engine *e, struct outcome *o)
+static int run_method(struct job *job, const struct stage *s, struct restart *restart,
+                      struct engine *e, struct outcome *o)
 {
     int rc = IAU_OK;
-    const struct iau_opts *opts = &job->cfg.method[s->index].iau;
+    const struct method_opts *opts = &job->cfg.method[s->index];
+    const struct method *method = method_of(opts->method);
     struct model_file origin = {0};
     double *sum = NULL, loss_sum = NAN;
     const char *why = NULL;
-    if (opts->step == IAU_STEP_CALIBRATED && !job->sets.valid.n)
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: step: calibrated needs a validation set, but data.valid is 0",
-                 s->name));
     TRY(model_file_read(&origin, job, s->origin_path));
     TRY(check_origin(job, s, &origin));
-    if (opts->cache == IAU_CACHE_AUTO)
+    if (method->uses_gradient_sum && opts->iau.cache == IAU_CACHE_AUTO)
         TRY(comm_agree(job->comm, model_file_gradient_sum(&origin, job, &sum, &loss_sum, &why)));
     record_drop(&origin.record, "/gradient_sum");
-    if (why && opts->correction)
+    if (why)
         log_line("%s  computes the gradient sum anew: %s", s->name, why);
-    struct iau u = {.engine = e,
-                    .opts = opts,
-                    .sets = &job->sets,
-                    .w = origin.w,
-                    .gradient_sum = sum,
-                    .loss_sum = loss_sum,
-                    .name = s->name,
-                    .progress = &job->progress};
-    TRY(iau_run(o, &u));
+    e->step_norm = NORM_FROZEN;
+    struct unlearn u = {.engine = e,
+                        .opts = opts,
+                        .train = stage_train_opts(job, s),
+                        .sets = &job->sets,
+                        .w = origin.w,
+                        .gradient_sum = sum,
+                        .loss_sum = loss_sum,
+                        .name = s->name,
+                        .restart = restart,
+                        .progress = &job->progress};
+    TRY(method->run(o, &u));
 out:
     free(sum);
     model_file_free(&origin);
     return comm_agree(job->comm, rc);
 }
 
-/* Make and write; the restart file has served when the model file is in place. */
+/* Make and write; the restart files have served when the model file is in place. */
 static int make(struct job *job, const struct stage *s, const char *settings, int resume)
 {
     int rc = IAU_OK;
     struct engine e = {0};
     struct outcome o = {0};
+    struct restart restart = {.path = s->restart_path,
+                              .settings = settings,
+                              .name = s->name,
+                              .opts = job->cfg.checkpoint,
+                              .resume = resume,
+                              .strict = job->cli->strict,
+                              .mixed = !job->machine.same_bytes};
     mem_peak_reset();
     TRY(job_begin_output(job, s->folder));
     TRY(job_engine(job, stage_train_opts(job, s), &e));
-    TRY(stage_trains(job, s) ? run_training(job, s, settings, resume, &e, &o)
-                             : run_iau(job, s, &e, &o));
-    TRY(model_file_write(job, s, settings, &o, &e.cost));
-    TRY(comm_agree(job->comm, job->comm->rank == 0 ? file_remove(s->restart_path) : IAU_OK));
+    TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
+                             : run_method(job, s, &restart, &e, &o));
+    TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
+    TRY(comm_agree(job->comm, job->comm->rank == 0 ? restart_remove(s->restart_path) : IAU_OK));
 out:
     outcome_free(&o);
     engine_free(&e);

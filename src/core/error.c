@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/log.h"
 
@@ -14,6 +15,8 @@ static _Thread_local struct {
     int line;
     char message[1024];
 } pending;
+
+static char shown[sizeof pending.message];
 
 int error_set(int code, const char *file, int line, const char *fmt, ...)
 {
@@ -52,7 +55,18 @@ void error_show(int rank)
     const char *kind = pending.code == IAU_STOPPED ? "" : "error: ";
     fprintf(stderr, "iau: %s%s%s%s\n", kind, from, pending.message, place);
     fflush(stderr);
+    memcpy(shown, pending.message, sizeof shown);
     error_clear();
+}
+
+const char *error_shown(void)
+{
+    return shown;
+}
+
+void error_forget_shown(void)
+{
+    shown[0] = '\0';
 }
 
 void error_clear(void)

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,62 +77,66 @@ int file_check_target(const char *path)
     return rc;
 }
 
-static const char temporary_end[] = ".tmp";
-
-/* TARGET.HOST. and room for the rest. Beside what a link points to: a rename cannot leave the file
- * system. Host and process keep two jobs that write the same target apart. */
-static char *temporary_lead(const char *path)
+/* ".HOST.NAMESPACE." of this process: process numbers mean something within these only, and two
+ * jobs that write the same target must not take the same name. */
+static void own_part(char out[HOST_NAME_MAX + 32])
 {
     char host[HOST_NAME_MAX + 1] = "";
+    struct stat st = {0};
     gethostname(host, sizeof host - 1);
+    stat("/proc/self/ns/pid", &st);
+    snprintf(out, HOST_NAME_MAX + 32, ".%s.%llx.", host, (unsigned long long)st.st_ino);
+}
+
+/* What a link points to, or `path` itself: a rename cannot leave the file system. The caller frees.
+ */
+static char *target_of(const char *path)
+{
     char *real = realpath(path, NULL);
-    const char *target = real ? real : path;
-    size_t size = strlen(target) + strlen(host) + 32;
-    char *name = mem_alloc((int64_t)size, 1);
-    if (name)
-        snprintf(name, size, "%s.%s.", target, host);
-    free(real);
-    return name;
+    return real ? real : mem_strdup(path);
 }
 
 char *file_temporary_name(const char *path)
 {
-    char *name = temporary_lead(path);
+    char own[HOST_NAME_MAX + 32], *target = target_of(path);
+    own_part(own);
+    size_t size = (target ? strlen(target) : 0) + strlen(own) + 32;
+    char *name = target ? mem_alloc((int64_t)size, 1) : NULL;
     if (name)
-        sprintf(name + strlen(name), "%ld%s", (long)getpid(), temporary_end);
+        snprintf(name, size, "%s%s%ld.tmp", target, own, (long)getpid());
+    free(target);
     return name;
 }
 
-/* Whether nobody writes this temporary file any more; `pid` is the number in its name. */
-static int is_stale(int directory, const char *name, const char *pid)
+/* Whether `name` is START, the number of a process that is no more, and ".tmp". */
+static int is_stale(const char *name, const char *start)
 {
     char *end;
-    long number = strtol(pid, &end, 10);
-    if (end == pid || strcmp(end, temporary_end) != 0 || number <= 0 || number > INT_MAX)
+    size_t n = strlen(start);
+    if (strncmp(name, start, n) != 0 || name[n] < '1' || name[n] > '9')
         return 0;
-    if (kill((pid_t)number, 0) == 0 || errno != ESRCH)
-        return 0;
-    int fd = openat(directory, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    int is_free = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
-    if (fd >= 0)
-        close(fd);
-    return is_free;
+    long pid = strtol(name + n, &end, 10);
+    return strcmp(end, ".tmp") == 0 && pid != getpid() && kill((pid_t)pid, 0) != 0 &&
+           errno == ESRCH;
 }
 
 int file_remove_stale(const char *path)
 {
-    char *lead = temporary_lead(path), *directory = lead ? directory_of(lead) : NULL;
+    char own[HOST_NAME_MAX + 32], start[NAME_MAX + 1];
+    char *target = target_of(path), *directory = target ? directory_of(target) : NULL;
     DIR *dir = directory ? opendir(directory) : NULL;
-    const char *base = lead && strrchr(lead, '/') ? strrchr(lead, '/') + 1 : lead;
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        if (strncmp(e->d_name, base, strlen(base)) == 0 &&
-            is_stale(dirfd(dir), e->d_name, e->d_name + strlen(base)))
-            unlinkat(dirfd(dir), e->d_name, 0);
     int rc = directory ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory to write %s", path);
-    if (dir)
+    if (dir) {
+        const char *slash = strrchr(target, '/');
+        own_part(own);
+        int n = snprintf(start, sizeof start, "%s%s", slash ? slash + 1 : target, own);
+        for (struct dirent *e; n < (int)sizeof start && (e = readdir(dir));)
+            if (is_stale(e->d_name, start))
+                unlinkat(dirfd(dir), e->d_name, 0);
         closedir(dir);
+    }
     free(directory);
-    free(lead);
+    free(target);
     return rc;
 }
 
@@ -203,6 +206,9 @@ static int write_new(const char *temporary, const char *path, const char *p, siz
 int file_write_atomic(const char *path, const void *p, size_t n_bytes)
 {
     int there, rc = check_kind(path, &there);
+    if (rc != IAU_OK)
+        return rc;
+    rc = file_remove_stale(path);
     if (rc != IAU_OK)
         return rc;
     char *temporary = file_temporary_name(path);
@@ -283,4 +289,27 @@ int file_remove(const char *path)
     if (unlink(path) != 0 && errno != ENOENT)
         return FAIL(IAU_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
     return IAU_OK;
+}
+
+int file_move(const char *from, const char *to)
+{
+    if (rename(from, to) != 0 && errno != ENOENT)
+        return FAIL(IAU_ERR_IO, "cannot move %s to %s: %s", from, to, strerror(errno));
+    return IAU_OK;
+}
+
+int file_duplicate(const char *from, const char *to)
+{
+    char *p = NULL;
+    size_t n_bytes;
+    int rc = file_remove(to);
+    if (rc != IAU_OK || link(from, to) == 0 || errno == ENOENT)
+        return rc;
+    if (errno == ENOSPC || errno == EROFS || errno == EACCES)
+        return FAIL(IAU_ERR_IO, "cannot write %s: %s", to, strerror(errno));
+    TRY(file_read_all(from, &p, &n_bytes, SIZE_MAX)); /* a file system without links */
+    TRY(file_write_atomic(to, p, n_bytes));
+out:
+    free(p);
+    return rc;
 }

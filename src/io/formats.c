@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "io/file.h"
 
 static const struct format {
     const char *name, *text;
@@ -14,6 +15,9 @@ static const struct format {
     {RESULTS_FORMAT, "results",
      (const char *const[]){"/epochs", "/steps", "/evaluation", "/roc", "/ranking", NULL}, 1},
     {RESTART_FORMAT, "restart file", (const char *const[]){"/", NULL}, 0},
+    {CAMPAIGN_FORMAT, "results of a campaign",
+     (const char *const[]){"/row", "/settings", "/metrics", NULL}, 1},
+    {STATE_FORMAT, "state of a run", (const char *const[]){NULL}, 0},
 };
 
 static const struct format *find(const char *name)
@@ -35,4 +39,22 @@ int format_digest(const char *format, const struct record *r, char hex[DIGEST_CH
     const struct format *f = find(format);
     REQUIRE(f);
     return record_digest(r, f->prefixes, f->portable, hex);
+}
+
+int format_check_target(const char *path, const char *format, int force)
+{
+    struct record r = {0};
+    int rc = file_check_target(path);
+    if (rc != IAU_OK || force || !file_exists(path))
+        return rc;
+    rc = record_read_attributes(&r, path);
+    if ((rc == IAU_OK && strcmp(record_text(&r, "/", "format", ""), format) != 0) ||
+        rc == IAU_ERR_FORMAT) {
+        error_clear();
+        rc = FAIL(IAU_ERR_EXISTS,
+                  "%s is in the way and no whole %s file; move it, or use --force to replace it",
+                  path, format + 4); /* without "iau-" */
+    }
+    record_free(&r);
+    return rc;
 }

@@ -15,24 +15,25 @@ size_t h5_type_bytes(enum record_type type)
     return type == RECORD_U8 ? 1 : type == RECORD_F32 || type == RECORD_I32 ? 4 : 8;
 }
 
-static hid_t memory_type(enum record_type type)
+/* The type of an array in memory, or in the file; the caller closes it. */
+static hid_t memory_type(const struct h5_array *a)
 {
     const hid_t t[] = {[RECORD_F32] = H5T_NATIVE_FLOAT,
                        [RECORD_F64] = H5T_NATIVE_DOUBLE,
                        [RECORD_I32] = H5T_NATIVE_INT32,
                        [RECORD_I64] = H5T_NATIVE_INT64,
                        [RECORD_U8] = H5T_NATIVE_UINT8};
-    return t[type];
+    return a->type == RECORD_TEXT ? h5_text_type((size_t)a->width) : H5Tcopy(t[a->type]);
 }
 
-static hid_t file_type(enum record_type type)
+static hid_t file_type(const struct h5_array *a)
 {
     const hid_t t[] = {[RECORD_F32] = H5T_IEEE_F32LE,
                        [RECORD_F64] = H5T_IEEE_F64LE,
                        [RECORD_I32] = H5T_STD_I32LE,
                        [RECORD_I64] = H5T_STD_I64LE,
                        [RECORD_U8] = H5T_STD_U8LE};
-    return t[type];
+    return a->type == RECORD_TEXT ? h5_text_type((size_t)a->width) : H5Tcopy(t[a->type]);
 }
 
 int h5_record_type(hid_t type)
@@ -90,17 +91,19 @@ int h5_path_exists(const struct h5 *f, const char *path)
 
 /* --- arrays */
 
-static int describe(struct h5_array *a, const char *path)
+static int describe(struct h5_array *a, const char *path, int with_texts)
 {
     const struct h5 *f = a->file;
     hid_t type = H5Dget_type(a->id), space = H5Dget_space(a->id);
     int known = h5_record_type(type), ndim = H5Sget_simple_extent_ndims(space);
     int is_null = H5Sget_simple_extent_type(space) == H5S_NULL;
     hsize_t dims[H5S_MAX_RANK] = {0};
+    int is_column = known == RECORD_TEXT && ndim == 1 && !H5Tis_variable_str(type) && with_texts;
     H5Sget_simple_extent_dims(space, dims, NULL);
+    a->width = is_column ? (int64_t)H5Tget_size(type) : 0;
     H5Tclose(type);
     H5Sclose(space);
-    if (known < 0 || known == RECORD_TEXT || is_null)
+    if (known < 0 || (known == RECORD_TEXT && !is_column) || is_null)
         return FAIL(IAU_ERR_FORMAT, "%s: %s holds no numbers of a known type", f->path, path);
     if (ndim < 0 || ndim > RECORD_MAX_DIMS)
         return FAIL(IAU_ERR_FORMAT, "%s: %s has %d extents, at most %d are read", f->path, path,
@@ -126,7 +129,7 @@ static void release_array(struct h5_array *a)
     *a = (struct h5_array){0};
 }
 
-int h5_array_open(struct h5_array *a, const struct h5 *f, const char *path)
+static int open_array(struct h5_array *a, const struct h5 *f, const char *path, int with_texts)
 {
     int rc = start_array(a, f, path);
     if (rc != IAU_OK)
@@ -136,16 +139,27 @@ int h5_array_open(struct h5_array *a, const struct h5 *f, const char *path)
         rc = FAIL(IAU_ERR_FORMAT, "%s has no %s", f->path, path);
     } else {
         a->id = H5Dopen2(f->id, path, H5P_DEFAULT);
-        rc = a->id < 0 ? h5_fail(f, IAU_ERR_FORMAT, "open array", path) : describe(a, path);
+        rc = a->id < 0 ? h5_fail(f, IAU_ERR_FORMAT, "open array", path)
+                       : describe(a, path, with_texts);
     }
     if (rc != IAU_OK)
         release_array(a);
     return h5_leave(rc);
 }
 
+int h5_array_open(struct h5_array *a, const struct h5 *f, const char *path)
+{
+    return open_array(a, f, path, 0);
+}
+
+int h5_array_open_any(struct h5_array *a, const struct h5 *f, const char *path)
+{
+    return open_array(a, f, path, 1);
+}
+
 static int64_t row_bytes(const struct h5_array *a)
 {
-    int64_t bytes = (int64_t)h5_type_bytes(a->type);
+    int64_t bytes = a->type == RECORD_TEXT ? a->width : (int64_t)h5_type_bytes(a->type);
     for (int i = 1; i < a->ndim; i++)
         bytes *= a->dims[i];
     return bytes;
@@ -178,14 +192,16 @@ static hid_t creation_of(const struct h5_array *a, const struct h5_layout *layou
     return p;
 }
 
-int h5_array_create(struct h5_array *a, const struct h5 *f, const char *path, enum record_type type,
-                    int ndim, const int64_t *dims, const struct h5_layout *layout)
+static int create_array(struct h5_array *a, const struct h5 *f, const char *path,
+                        enum record_type type, int64_t width, int ndim, const int64_t *dims,
+                        const struct h5_layout *layout)
 {
-    REQUIRE(type != RECORD_TEXT && ndim >= 0 && ndim <= RECORD_MAX_DIMS);
+    REQUIRE(ndim >= 0 && ndim <= RECORD_MAX_DIMS);
     int rc = start_array(a, f, path);
     if (rc != IAU_OK)
         return rc;
     a->type = type;
+    a->width = width;
     a->ndim = ndim;
     hsize_t extent[RECORD_MAX_DIMS] = {0};
     for (int i = 0; i < ndim; i++) {
@@ -197,15 +213,30 @@ int h5_array_create(struct h5_array *a, const struct h5 *f, const char *path, en
     if (rc == IAU_OK) {
         hid_t space = ndim ? H5Screate_simple(ndim, extent, NULL) : H5Screate(H5S_SCALAR);
         hid_t creation = creation_of(a, layout);
-        a->id = H5Dcreate2(f->id, path, file_type(type), space, H5P_DEFAULT, creation, H5P_DEFAULT);
+        hid_t stored = file_type(a);
+        a->id = H5Dcreate2(f->id, path, stored, space, H5P_DEFAULT, creation, H5P_DEFAULT);
         if (a->id < 0)
             rc = h5_fail(f, IAU_ERR_IO, "create array", path);
+        H5Tclose(stored);
         H5Pclose(creation);
         H5Sclose(space);
     }
     if (rc != IAU_OK)
         release_array(a);
     return h5_leave(rc);
+}
+
+int h5_array_create(struct h5_array *a, const struct h5 *f, const char *path, enum record_type type,
+                    int ndim, const int64_t *dims, const struct h5_layout *layout)
+{
+    REQUIRE(type != RECORD_TEXT);
+    return create_array(a, f, path, type, 0, ndim, dims, layout);
+}
+
+int h5_texts_create(struct h5_array *a, const struct h5 *f, const char *path, int64_t n,
+                    int64_t width, const struct h5_layout *layout)
+{
+    return create_array(a, f, path, RECORD_TEXT, width, 1, &n, layout);
 }
 
 void h5_array_convert(struct h5_array *a, enum record_type type)
@@ -234,12 +265,13 @@ static int transfer(const struct h5_array *a, int64_t first, int64_t n, hid_t ho
         memory = H5Screate_simple(a->ndim, count, NULL);
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
     }
-    hid_t type = memory_type(a->type);
+    hid_t type = memory_type(a);
     herr_t failed = out ? H5Dread(a->id, type, memory, space, how, out)
                         : H5Dwrite(a->id, type, memory, space, how, in);
     if (failed < 0)
         rc = h5_fail(a->file, out ? IAU_ERR_FORMAT : IAU_ERR_IO, out ? "read" : "write",
                      a->ndim ? what : a->path);
+    H5Tclose(type);
     if (a->ndim) {
         H5Sclose(space);
         H5Sclose(memory);

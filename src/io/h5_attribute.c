@@ -6,7 +6,7 @@
 #include "core/memory.h"
 #include "h5_private.h"
 
-static hid_t text_type(size_t size)
+hid_t h5_text_type(size_t size)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
     H5Tset_size(type, size ? size : 1);
@@ -38,7 +38,7 @@ static int write_attribute(const struct h5 *f, const char *object, const char *n
 int h5_set_text(const struct h5 *f, const char *object, const char *name, const char *text)
 {
     h5_enter();
-    hid_t type = text_type(strlen(text) + 1);
+    hid_t type = h5_text_type(strlen(text) + 1);
     int rc = write_attribute(f, object, name, type, type, -1, text);
     H5Tclose(type);
     return h5_leave(rc);
@@ -76,7 +76,7 @@ int h5_set_texts(const struct h5 *f, const char *object, const char *name, int64
     for (int64_t i = 0; i < n; i++)
         strcpy(block + (size_t)i * size, v[i]);
     h5_enter();
-    hid_t type = text_type(size);
+    hid_t type = h5_text_type(size);
     int rc = write_attribute(f, object, name, type, type, n, block);
     H5Tclose(type);
     free(block);

@@ -16,6 +16,8 @@ int h5_leave(int rc);
 int h5_fail(const struct h5 *f, int code, const char *verb, const char *object);
 /** The record type that holds every value of a stored type, or -1. */
 int h5_record_type(hid_t type);
+/** A text of so many bytes, NUL included; the caller closes it. */
+hid_t h5_text_type(size_t size);
 /** Create the groups above `path`, and with `whole` the one at it, where they are missing. */
 int h5_make_groups(const struct h5 *f, const char *path, int whole);
 /** Whether every link on the way to `path` is there. */

@@ -46,7 +46,7 @@ int64_t record_count(const struct record_array *a)
 
 double record_value(const struct record_array *a, int64_t i)
 {
-    REQUIRE(i >= 0 && i < record_count(a));
+    REQUIRE(a->type != RECORD_TEXT && i >= 0 && i < record_count(a));
     switch (a->type) {
     case RECORD_F32:
         return ((const float *)a->data)[i];
@@ -83,6 +83,11 @@ const char *record_text(const struct record *r, const char *path, const char *na
 {
     const struct record_attribute *a = record_attribute_find(r, path, name);
     return a && a->type == RECORD_TEXT ? a->text : fallback;
+}
+
+static size_t element_bytes(const struct record_array *a)
+{
+    return a->type == RECORD_TEXT ? (size_t)a->width : h5_type_bytes(a->type);
 }
 
 /* Take over `a`, in the place of an array with the same path if there is one. */
@@ -151,6 +156,23 @@ int record_add_column(struct record *r, const char *path, enum record_type type,
                       const void *data)
 {
     return record_add(r, path, type, 1, &n, data);
+}
+
+int record_add_texts(struct record *r, const char *path, int64_t n, const char *const *texts)
+{
+    REQUIRE(path[0] == '/');
+    struct record_array a = {
+        .path = mem_strdup(path), .type = RECORD_TEXT, .width = 1, .ndim = 1, .dims = {n}};
+    for (int64_t i = 0; i < n; i++)
+        a.width = (int64_t)strlen(texts[i]) + 1 > a.width ? (int64_t)strlen(texts[i]) + 1 : a.width;
+    a.data = mem_alloc(n, (size_t)a.width);
+    if (!a.path || !a.data) {
+        free_array(&a);
+        return FAIL(IAU_ERR_MEM, "no memory for the %lld texts of %s", (long long)n, path);
+    }
+    for (int64_t i = 0; i < n; i++)
+        strcpy((char *)a.data + i * a.width, texts[i]);
+    return put_array(r, a);
 }
 
 static int set_attribute(struct record *r, const char *path, const char *name,
@@ -233,7 +255,7 @@ int record_digest(const struct record *r, const char *const *prefixes, int porta
         for (int64_t i = 0; i < n; i++) {
             const struct record_array *a = sorted[i];
             digest_array(&d, a->path, a->ndim, a->dims);
-            digest_bytes(&d, a->data, (size_t)record_count(a) * h5_type_bytes(a->type));
+            digest_bytes(&d, a->data, (size_t)record_count(a) * element_bytes(a));
         }
         digest_final(&d, hex);
     }
@@ -262,7 +284,9 @@ static int64_t n_rows(int ndim, const int64_t *dims)
 static int write_array(const struct h5 *f, const struct record_array *a)
 {
     struct h5_array out;
-    int rc = h5_array_create(&out, f, a->path, a->type, a->ndim, a->dims, &layout);
+    int rc = a->type == RECORD_TEXT
+                 ? h5_texts_create(&out, f, a->path, a->dims[0], a->width, &layout)
+                 : h5_array_create(&out, f, a->path, a->type, a->ndim, a->dims, &layout);
     if (rc != IAU_OK)
         return rc;
     rc = h5_array_write(&out, 0, n_rows(a->ndim, a->dims), a->data);
@@ -301,12 +325,13 @@ out:
 static int read_array(struct record *r, const struct h5 *f, const char *path)
 {
     struct h5_array in;
-    int rc = h5_array_open(&in, f, path);
+    int rc = h5_array_open_any(&in, f, path);
     if (rc != IAU_OK)
         return rc;
-    struct record_array a = {.path = mem_strdup(path), .type = in.type, .ndim = in.ndim};
+    struct record_array a = {
+        .path = mem_strdup(path), .type = in.type, .width = in.width, .ndim = in.ndim};
     memcpy(a.dims, in.dims, sizeof a.dims);
-    a.data = mem_alloc(record_count(&a), h5_type_bytes(a.type));
+    a.data = mem_alloc(record_count(&a), element_bytes(&a));
     if (!a.path || !a.data)
         rc = FAIL(IAU_ERR_MEM, "no memory for %s of %s", path, f->path);
     else

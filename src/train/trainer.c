@@ -10,86 +10,30 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "core/stop.h"
-#include "io/file.h"
-#include "train/restriction.h"
 #include "train/schedule.h"
 #include "train/state.h"
 
-/* A checkpoint is due: added by rank 0 to the stop word of a reduction, beside the ranks that ask
- * to stop. */
-static const int64_t CHECKPOINT_DUE = (int64_t)1 << 32;
-
-/* This rank's units of the next step; none where their samples cannot be read, which the step's
- * reduction tells everybody. */
-static struct work step_work(struct training *s)
-{
-    struct engine *e = s->trainer->engine;
-    int64_t n_unit;
-    double start = timer_now_s();
-    int rc = feed_step(&s->feed, s->state.epoch, s->state.step, &n_unit);
-    engine_fail(e, rc);
-    e->cost.seconds[PHASE_READ] += timer_now_s() - start;
-    s->augment.epoch = s->state.epoch;
-    return (struct work){.rows = &s->feed.rows,
-                         .n_unit = rc == IAU_OK ? n_unit : 0,
-                         .piece = s->feed.piece,
-                         .augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL};
-}
-
-/* g += alpha H v, with v the normalised gradient of the same batch. */
-static int restrict_gradient(struct training *s, const struct work *work, int64_t n,
-                             const char *what)
+/* One step; *word is the agreed stop word. */
+static int train_step(struct training *s, int64_t *word)
 {
     const struct trainer *t = s->trainer;
-    struct engine *e = t->engine;
-    double start = timer_now_s();
-    restriction_direction(e->model, t->opts->restriction.norm, s->g, s->v);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    sums_begin(&s->sums, &n);
-    sweep_add_step_product(e, s->state.w, s->v, work->n_unit, &s->sums);
-    int rc = sweep_reduce(e, &s->sums, what);
-    if (rc != IAU_OK)
-        return rc;
-    start = timer_now_s();
-    sums_add_mean(&s->sums, 0, t->opts->restriction.alpha, s->g);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    return IAU_OK;
-}
-
-/* One step; *stop is the agreed stop word. */
-static int train_step(struct training *s, int64_t *stop)
-{
-    const struct trainer *t = s->trainer;
-    struct engine *e = t->engine;
+    struct train_state *state = &s->state;
     char what[96];
-    int restricted = t->opts->restriction.alpha != 0;
-    int64_t n = shard_step_samples(&s->plan, s->state.step);
-    struct work work = step_work(s);
-    snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
-             (long long)s->state.step + 1);
-    sums_begin(&s->sums, &n);
-    sweep_add_step_gradient(e, s->state.w, &work, &s->sums, restricted);
-    *sums_stop(&s->sums, 0) = stop_requested() + (training_checkpoint_due(s) ? CHECKPOINT_DUE : 0);
-    int rc = sweep_reduce(e, &s->sums, what);
+    struct descent_term term = {.n_samples = shard_step_samples(&s->batches.plan, state->step),
+                                .weight = 1};
+    double lr =
+        schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, state->epoch, t->opts->epochs);
+    snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)state->epoch + 1,
+             (long long)state->step + 1);
+    term.work = batches_work(&s->batches, state->epoch, state->step, NULL);
+    *word = restart_word(t->restart, t->engine->comm, training_steps(s) + 1);
+    int rc = descent_step(&s->descent, 1, &term, lr, what, word);
     if (rc != IAU_OK)
         return rc;
-    double start = timer_now_s();
-    *stop = *sums_stop(&s->sums, 0);
-    s->state.loss_sum += sums_value(&s->sums, 0, VALUE_LOSS);
-    s->state.correct += (int64_t)sums_value(&s->sums, 0, VALUE_CORRECT);
-    s->state.n_seen += n;
-    sums_mean(&s->sums, 0, s->g);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    if (restricted && (rc = restrict_gradient(s, &work, n, what)) != IAU_OK)
-        return rc;
-    start = timer_now_s();
-    double lr =
-        schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
-    optimizer_step(&s->state.optimizer, lr, s->state.w, s->g);
-    model_update_buffers(e->model, s->g, s->state.w);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    s->state.step++;
+    state->loss_sum += s->descent.value[0][VALUE_LOSS];
+    state->correct += (int64_t)s->descent.value[0][VALUE_CORRECT];
+    state->n_seen += term.n_samples;
+    state->step++;
     return IAU_OK;
 }
 
@@ -97,31 +41,14 @@ static void show_live(const struct training *s)
 {
     const struct trainer *t = s->trainer;
     double seconds = timer_now_s() - s->run_start_s;
-    int64_t done = s->state.epoch * s->plan.n_step + s->state.step - s->first_step;
-    int64_t left =
-        t->opts->epochs * s->plan.n_step - s->state.epoch * s->plan.n_step - s->state.step;
+    int64_t done = training_steps(s) - s->first_step;
+    int64_t left = t->opts->epochs * s->batches.plan.n_step - training_steps(s);
     double rate = (double)done / seconds;
     log_live("%s  epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  at most %.0f s left",
              t->name, (long long)s->state.epoch + 1, (long long)t->opts->epochs,
-             (long long)s->state.step, (long long)s->plan.n_step,
-             s->state.loss_sum / (double)s->state.n_seen, rate * s->plan.batch,
+             (long long)s->state.step, (long long)s->batches.plan.n_step,
+             s->state.loss_sum / (double)s->state.n_seen, rate * s->batches.plan.batch,
              (double)left / rate);
-}
-
-/* Write a restart file where the stop word says so. @return IAU_STOPPED if the job is to end */
-static int obey_stop_word(struct training *s, int64_t stop)
-{
-    if (!stop)
-        return IAU_OK;
-    int rc = training_save(s);
-    int wanted = (stop & (CHECKPOINT_DUE - 1)) != 0;
-    if (rc != IAU_OK)
-        return rc;
-    if (wanted)
-        log_line("%s  stopped at epoch %lld step %lld; the same command goes on from %s",
-                 s->trainer->name, (long long)s->state.epoch + 1, (long long)s->state.step,
-                 s->trainer->restart_path);
-    return wanted ? IAU_STOPPED : IAU_OK;
 }
 
 /* After an epoch: validation, the best model, a row of history. *enough: patience has run out. */
@@ -180,11 +107,11 @@ static int end_epoch(struct training *s, int *enough)
 static int run_epoch(struct training *s, int *enough)
 {
     s->epoch_start_s = timer_now_s();
-    while (s->state.step < s->plan.n_step) {
-        int64_t stop = 0;
-        int rc = train_step(s, &stop);
+    while (s->state.step < s->batches.plan.n_step) {
+        int64_t word;
+        int rc = train_step(s, &word);
         if (rc == IAU_OK)
-            rc = obey_stop_word(s, stop);
+            rc = training_obey(s, word);
         if (rc != IAU_OK)
             return rc;
         show_live(s);
@@ -241,8 +168,8 @@ int trainer_run(struct outcome *o, const struct trainer *t)
     struct training s = {.trainer = t};
     *o = (struct outcome){0};
     TRY(training_init(&s));
-    s.run_start_s = s.saved_s = timer_now_s();
-    s.first_step = s.state.epoch * s.plan.n_step + s.state.step;
+    s.run_start_s = timer_now_s();
+    s.first_step = training_steps(&s);
     while (s.state.epoch < t->opts->epochs && !enough)
         TRY(run_epoch(&s, &enough));
     if (enough)
