@@ -514,7 +514,7 @@ static char *disk_source;
 /* 5 MB onto 3 MB, by one process without MPI. */
 static int fill_disk(const char *dir)
 {
-    struct comm alone = {MPI_COMM_SELF, 0, 1};
+    struct comm alone = {.mpi = MPI_COMM_SELF, .size = 1, .one_host = 1};
     char *out = join(dir, "d.h5"), *p;
     size_t n;
     char *const source[2] = {disk_source, disk_source};
