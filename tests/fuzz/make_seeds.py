@@ -38,7 +38,7 @@ put("idx-two", 0, images, labels)
 put("idx-four", LAST_IS_TEST | SHUFFLED, images, labels, gzip.compress(images, mtime=0), labels)
 record = bytes([3]) + bytes(range(256)) * 12
 put("cifar10-one", 0, record * 3)
-put("cifar10-two", LAST_IS_TEST, record, gzip.compress(record, mtime=0))
+put("cifar10-two", LAST_IS_TEST, record, record)
 put("cifar100-one", OTHER_WAY | SHUFFLED, (b"\x13" + record) * 3)
 x = (np.arange(32 * 32 * 3 * 4) % 7).astype(np.uint8).reshape(32, 32, 3, 4)
 for compressed in (False, True):
@@ -46,7 +46,7 @@ for compressed in (False, True):
     put(f"svhn-{compressed}", 0, mat)
 put("purchase-one", 0, b'"1",0,1\n2,1,1\r\n\n3,0,0\n1,1,0')
 put("purchase-two", SHUFFLED, b"0,1\n1.0,1\n0,0\n", b"1\n2\n1\n")
-put("csv-plain", WITH_IDS, b'id,a,"b ""c""",label\n1,2.5,-3e-2,x\n2,.5,1e300,"y, z"\n-7,1,2,x\n')
+put("csv-plain", WITH_IDS, b'id,a,"b ""c""",label\n1,2.5,-3e-2,x\n2,.5,1e30,"y, z"\n-7,1,2,x\n')
 put("csv-test", LAST_IS_TEST, b"\xef\xbb\xbfa,label\r\n1,7\r\n 2 ,8\r\n", gzip.compress(b"a,label\n1234567890123456,7\n", mtime=0))
 y = np.arange(N) % 3
 for kind in ("|b1", "|u1", "<i2", ">i8", "<u8", "<f2", ">f4", "<f8"):
@@ -55,12 +55,24 @@ for kind in ("|b1", "|u1", "<i2", ">i8", "<u8", "<f2", ">f4", "<f8"):
 put("numpy-columns", SHUFFLED, saved(np.save, np.asfortranarray(np.ones((N, 2, 3), ">u2"))), saved(np.save, y))
 put("numpy-stored", WITH_IDS, saved(np.savez, x=np.ones((N, 1, 2, 3), np.uint8), y=y, id=y + 10 * np.arange(N)))
 put("numpy-deflated", OTHER_WAY, saved(np.savez_compressed, x=np.asfortranarray(np.ones((N, 2, 2, 3))), y=y))
-file = io.BytesIO()
-with h5py.File(file, "w") as f:
-    f["x"], f["y"], f["id"] = np.ones((N, 3), np.float32), y, np.arange(N)
-put("hdf5-plain", WITH_IDS, file.getvalue())
-file = io.BytesIO()
-with h5py.File(file, "w", libver="latest") as f:
-    f.create_dataset("x", data=np.ones((N, 2, 2), np.uint8), chunks=(4, 2, 2), compression="gzip", fletcher32=True)
-    f["y"] = y.astype(">i2")
-put("hdf5-latest", SHUFFLED, file.getvalue())
+
+
+def h5(name, options, libver="earliest", **arrays):
+    file = io.BytesIO()
+    with h5py.File(file, "w", libver=libver) as f:
+        for path, (value, how) in arrays.items():
+            f.create_dataset(path, data=value, track_times=False, **how)
+    put(f"hdf5-{name}", options, file.getvalue())
+
+
+ids = np.arange(N)
+h5("plain", WITH_IDS, x=(np.ones((N, 3), np.float32), {}), y=(y, {}), id=(ids, {}))
+h5("latest", SHUFFLED, "latest", y=(y.astype(">i2"), {}),
+   x=(np.ones((N, 2, 2), np.uint8), {"chunks": (4, 2, 2), "compression": "gzip", "fletcher32": True}))
+h5("last", OTHER_WAY, x=(np.ones((N, 2, 2, 3), ">f8"), {"chunks": (1, 2, 2, 3)}), y=(y.reshape(N, 1).astype(np.uint8), {}))
+h5("bool", WITH_IDS | SHUFFLED, x=(np.ones((N, 3), bool), {"maxshape": (None, 3)}), y=(y.astype(np.float64), {}), id=(ids[::-1], {}))
+h5("i1", 0, x=(-np.ones((N, 1), np.int8), {}), y=(y.astype("<u8"), {}))
+h5("text", 0, x=(np.full((N, 3), b"one"), {}), y=(y, {}))
+h5("pairs", 0, x=(np.zeros(N, "i4,f4"), {}), y=(y, {}))
+h5("twice", WITH_IDS, x=(np.ones((N, 3), np.float16), {}), y=(y, {}), id=(ids // 2, {}))
+h5("nan", 0, x=(np.full((N, 3), np.nan), {}), y=(y - 1, {}))

@@ -1,4 +1,5 @@
-/* Runs files through a target, without a fuzzer.
+/* Runs files through a target, without a fuzzer. Says how many were read to their end; none is a
+ * failure, since then nothing was tried.
  * usage: replay FORMAT FILE... */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: replay FORMAT FILE...\n");
         return 2;
     }
+    int n_whole = 0;
     for (int i = 2; i < argc; i++) {
         char *data;
         size_t size;
@@ -22,9 +24,9 @@ int main(int argc, char **argv)
             error_show(-1);
             return 1;
         }
-        fuzz_one((const uint8_t *)data, size);
+        n_whole += fuzz_one((const uint8_t *)data, size);
         free(data);
     }
-    printf("%s: %d inputs\n", argv[1], argc - 2);
-    return 0;
+    printf("%s: %d inputs, %d of them whole\n", argv[1], argc - 2, n_whole);
+    return n_whole == 0;
 }

@@ -9,8 +9,9 @@
 int fuzz_choose(const char *format);
 /** Open the input as sources of that format and read all rows of both parts in the order of an
  * import, without writing anything. The first byte holds options (see target.c), the rest is the
- * files, with FUZZ_MARK between two of them. Aborts where the reader breaks its contract. */
-void fuzz_one(const uint8_t *data, size_t size);
+ * files, with FUZZ_MARK between two of them. Aborts where the reader breaks its contract.
+ *  @return whether the reader took all of it */
+int fuzz_one(const uint8_t *data, size_t size);
 
 #define FUZZ_MARK "\n#next file#\n"
 
