@@ -108,6 +108,17 @@ int h5_path_exists(const struct h5 *f, const char *path)
 
 /* --- arrays */
 
+/* Whether an array inside its header has less data there than its extents say; HDF5 would read past
+ * them. */
+static int is_cut_short(hid_t id, hid_t type, hid_t space)
+{
+    hid_t p = H5Dget_create_plist(id);
+    int is_compact = H5Pget_layout(p) == H5D_COMPACT;
+    H5Pclose(p);
+    return is_compact && H5Dget_storage_size(id) / H5Tget_size(type) <
+                             (hsize_t)H5Sget_simple_extent_npoints(space);
+}
+
 static int describe(struct h5_array *a, const char *path, int with_texts)
 {
     const struct h5 *f = a->file;
@@ -117,11 +128,15 @@ static int describe(struct h5_array *a, const char *path, int with_texts)
     hsize_t dims[H5S_MAX_RANK] = {0};
     int is_column = known == RECORD_TEXT && ndim == 1 && !H5Tis_variable_str(type) && with_texts;
     H5Sget_simple_extent_dims(space, dims, NULL);
+    int is_damaged = is_cut_short(a->id, type, space);
     a->width = is_column ? (int64_t)H5Tget_size(type) : 0;
     H5Tclose(type);
     H5Sclose(space);
     if (known < 0 || (known == RECORD_TEXT && !is_column) || is_null)
         return FAIL(IAU_ERR_FORMAT, "%s: %s holds no numbers of a known type", f->path, path);
+    if (is_damaged)
+        return FAIL(IAU_ERR_FORMAT, "%s: %s is damaged: it has less data than extents", f->path,
+                    path);
     if (ndim < 0 || ndim > RECORD_MAX_DIMS)
         return FAIL(IAU_ERR_FORMAT, "%s: %s has %d extents, at most %d are read", f->path, path,
                     ndim, RECORD_MAX_DIMS);
