@@ -59,7 +59,7 @@ headers := $(wildcard include/*/*.h)
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all readme deps check check-asan bench demo cifar10 install clean format help FORCE
+.PHONY: all readme deps check check-asan fuzz bench demo cifar10 install clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -105,7 +105,7 @@ ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(BUILD)/flags $(BUILD)/version: | deps
 endif
 
-check: $(program) $(tests) ## run every test on NP="1 2 3" ranks; installs nothing
+check: $(program) $(tests) $(BUILD)/tests/fuzz/replay ## run every test on NP="1 2 3" ranks; installs nothing
 	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' NP='$(NP)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' \
 	    COMPILE='$(compile)' tests/run_tests.sh $(tests) $(scripts)
 
@@ -116,6 +116,24 @@ check-asan: export ASAN_OPTIONS := detect_leaks=0
 check-asan: export UBSAN_OPTIONS := print_stacktrace=1
 check-asan: ## the same under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory check BUILD='$(BUILD_ASAN)' TEST_TIMEOUT=600 CFLAGS='$(asan_flags)'
+
+# The inputs that fuzzing has kept are run through the readers by `make check`; `make fuzz` looks for more.
+$(BUILD)/tests/fuzz/replay: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/target.o $(lib)
+	$(call say,LINK,$@)
+	$(Q)$(link) $^ $(libs) -o $@
+
+FUZZ_SECONDS ?= 60
+FUZZ_FORMATS ?= idx cifar10 cifar100 svhn purchase csv numpy hdf5
+BUILD_FUZZ   ?= $(BUILD)-fuzz
+fuzz_flags    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+fuzz_sources := $(wildcard src/core/*.c src/par/*.c src/io/*.c src/data/*.c) tests/fuzz/target.c tests/fuzz/fuzz.c
+$(BUILD_FUZZ)/fuzz: $(fuzz_sources) $(headers) $(wildcard src/*/*.h tests/fuzz/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)OMPI_CC=clang $(CC) -std=gnu11 -Iinclude $(CPPFLAGS) $(pkg_cflags) $(fuzz_flags) $(fuzz_sources) $(libs) -o $@
+
+fuzz: $(BUILD_FUZZ)/fuzz ## fuzz every reader for FUZZ_SECONDS; needs clang and its sanitizers (Debian: clang, libclang-rt-14-dev)
+	@tests/fuzz/run.sh $< $(BUILD_FUZZ) $(FUZZ_SECONDS) $(FUZZ_FORMATS)
 
 bench_programs := $(BUILD)/tests/bench/bench $(BUILD)/tests/bench/layers
 $(bench_programs): %: %.o $(lib)
@@ -151,10 +169,10 @@ install: all ## program and man page, into $(DESTDIR)$(PREFIX)
 	$(if $(wildcard src/app/iau.1),install -D -m 644 src/app/iau.1 $(DESTDIR)$(PREFIX)/share/man/man1/iau.1)
 
 clean: ## remove what was built
-	rm -rf $(BUILD) $(BUILD_ASAN)
+	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_FUZZ)
 
 format: ## apply .clang-format to every C file
-	clang-format -i $(wildcard src/*/*.c include/*/*.h tests/*.[ch] tests/bench/*.c)
+	clang-format -i $(wildcard src/*/*.c include/*/*.h tests/*.[ch] tests/bench/*.c tests/fuzz/*.[ch])
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \

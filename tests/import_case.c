@@ -1,6 +1,7 @@
 /* Requests, sources and outcomes of imports. */
 #define _GNU_SOURCE /* asprintf */
 #include "import_case.h"
+#include "data/survey.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -347,6 +347,11 @@ def hdf5_formats():
         f["y2"] = y[:9]
         f["wrong"] = np.array([b"a"] * n)
         f["big"] = np.full((n, 2), 2**40 + 1)
+        f["flags"] = x[:, 0, 0] > 127
+        f["labels8"] = y.astype(np.uint64)
+        f["beyond"] = np.arange(n, dtype=np.uint64) + 2**63
+        f["column"] = f["beyond"][()][:, None]
+        f.create_dataset("colour", data=y.astype(np.int8), dtype=h5py.enum_dtype({"red": 0, "blue": 3}, "i1"))
     table = (x.reshape(n, -1) / 7).astype(np.float32)
     train, test = draw(n, 0.2, 1)
     compare("hdf5: images, channels last, ids",
@@ -359,10 +364,17 @@ def hdf5_formats():
             *2 * [(x[:, :1].astype(np.float32) - 300, y, None)])
     compare("hdf5: large integers", ["hdf5", "in.h5", "--x", "big", "--test-files", "in.h5"],
             *2 * [(np.full((n, 2), np.float32(2**40 + 1)), y, None)])
+    compare("hdf5: bools and unsigned labels", ["hdf5", "in.h5", "--x", "flags", "--y", "labels8", "--test-files", "in.h5"],
+            *2 * [((x[:, 0, 0] > 127).astype(np.uint8), y, None)])
+    compare("hdf5: unsigned beyond int64", ["hdf5", "in.h5", "--x", "column", "--test-files", "in.h5"],
+            *2 * [((np.arange(n, dtype=np.uint64) + 2**63).astype(np.float32)[:, None], y, None)])
     compare("hdf5: compressed on the way", ["hdf5", "in.h5", "--x", "table", "--test-files", "in.h5", "--compress"],
             *2 * [(table, y, None)])
     refuse("hdf5: no such array", 1, "in.h5 has no /nowhere", "hdf5", "in.h5", "--x", "nowhere", "--test-fraction", 0.2)
     refuse("hdf5: text", 1, "/wrong holds no numbers", "hdf5", "in.h5", "--x", "wrong", "--test-fraction", 0.2)
+    refuse("hdf5: colours", 1, "/colour holds no numbers", "hdf5", "in.h5", "--x", "colour", "--test-fraction", 0.2)
+    refuse("hdf5: ids beyond int64", 1, ": a number does not fit into an integer of 64 bits", "hdf5",
+           "in.h5", "--x", "table", "--id", "beyond", "--test-fraction", 0.2)
     refuse("hdf5: a group", 1, "/a", "hdf5", "in.h5", "--x", "a", "--test-fraction", 0.2)
     refuse("hdf5: rows differ", 1, "/y2 has 9 rows", "hdf5", "in.h5", "--x", "table", "--y", "y2", "--test-fraction", 0.2)
     refuse("hdf5: two files", 2, "hdf5 takes one file for a part, not 2", "hdf5", "in.h5", "in.h5", "--test-fraction", 0.2)

@@ -1,5 +1,6 @@
 /* A small learnable data set, and naive sums over it. */
 #include "small_data.h"
+#include "data/survey.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -480,8 +480,10 @@ static void every_field_has_a_setting_with_help(void)
 
 static void committed_configs_parse(void)
 {
-    static const char *const name[] = {"demo", "cifar10_lenet5", "fashion_mlp", "smoke"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const name[] = {
+        "demo",        "cifar10_lenet5", "svhn_resnet18", "cifar100_vgg19", "purchase100_mlp",
+        "fashion_mlp", "fashion_resnet", "smoke"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         char relative[64];
         struct config cfg;
         char *text = NULL;

@@ -11,6 +11,7 @@
 #include "core/memory.h"
 #include "data/rows.h"
 #include "data/shard.h"
+#include "data/survey.h"
 #include "harness.h"
 #include "io/file.h"
 #include "io/h5.h"

@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "data/rows.h"
 #include "data/split.h"
+#include "data/survey.h"
 #include "import_case.h"
 #include "io/file.h"
 #include "small_disk.h"
@@ -513,7 +514,7 @@ static char *disk_source;
 /* 5 MB onto 3 MB, by one process without MPI. */
 static int fill_disk(const char *dir)
 {
-    struct comm alone = {MPI_COMM_SELF, 0, 1};
+    struct comm alone = {.mpi = MPI_COMM_SELF, .size = 1, .one_host = 1};
     char *out = join(dir, "d.h5"), *p;
     size_t n;
     char *const source[2] = {disk_source, disk_source};

@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/memory.h"
 #include "data/split.h"
+#include "data/survey.h"
 #include "import_case.h"
 #include "io/file.h"
 #include "io/h5.h"

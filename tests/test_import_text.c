@@ -190,7 +190,7 @@ static void files_must_fit_together(void)
     free(out);
 }
 
-/* Records longer than the buffer, and fields that lie on its edge: 1 MiB. */
+/* Records longer than the buffer, and fields that lie on its edge. */
 static void long_lines_are_read(void)
 {
     enum { N_COLUMN = 300000, N_ROW = 6 };

@@ -220,6 +220,21 @@ static void short_memory_is_an_error(void)
     }
 }
 
+static void the_last_of_a_permutation_are_marked(void)
+{
+    static const int64_t cases[][2] = {{1, 0},   {1, 1},      {2, 1},     {10, 3},
+                                       {64, 64}, {1000, 250}, {1000, 999}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        int64_t n = cases[c][0], k = cases[c][1], wrong = 0, perm[1000];
+        uint8_t mark[125] = {0};
+        split_numpy_permutation(17, n, perm);
+        CU_ASSERT_EQUAL(split_numpy_last(17, n, k, mark), IAU_OK);
+        for (int64_t i = 0; i < n; i++)
+            wrong += (mark[perm[i] / 8] >> perm[i] % 8 & 1) != (i >= n - k);
+        CU_ASSERT_EQUAL(wrong, 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -234,6 +249,7 @@ int main(int argc, char **argv)
         {"repeated rows are named", repeated_rows_are_named},
         {"minus needs a subset", minus_needs_a_subset},
         {"short memory is an error", short_memory_is_an_error},
+        {"the last of a permutation are marked", the_last_of_a_permutation_are_marked},
         CU_TEST_INFO_NULL,
     };
     return harness_run(argc, argv, "split", tests);

@@ -18,6 +18,7 @@ enum dataset_part { PART_TRAIN, PART_TEST, N_PART };
 
 struct dataset {
     char *path, *name; /* owned */
+    char *source;      /* owned; where it comes from, "" if the file does not say */
     int64_t n[N_PART]; /* rows of each part, global */
     int c, h, w;       /* a sample; a table row is c = features, h = w = 1 */
     int is_u8;         /* stored as uint8, else float32 */
@@ -44,10 +45,6 @@ int dataset_open_local(struct dataset *d, const char *path);
 int dataset_is_one(const char *path);
 /** Local. Release; fine on an empty or closed `d`. */
 void dataset_close(struct dataset *d);
-/** Local. Recompute the digest of a dataset file by reading all of it, which also verifies every
- * chunk's checksum.
- *  @param hex  the digest of the data; IAU_ERR_FORMAT where the stored one differs */
-int dataset_verify(const char *path, char hex[DIGEST_CHARS]);
 /** Local. All labels or all ids of a part; the caller frees *out. Labels are range-checked. */
 int dataset_read_labels(const struct dataset *d, enum dataset_part part, int32_t **out);
 int dataset_read_ids(const struct dataset *d, enum dataset_part part, int64_t **out);

@@ -19,8 +19,8 @@ struct import_request {
 
 /** Collective. Write a dataset file from its sources: rank 0 reads and writes, all agree. An
  * existing file is IAU_ERR_EXISTS unless `force` is set, and whole on every error. Memory does not
- * grow with the samples; rows that are drawn (test_fraction, shuffle) or bring their ids take some
- * 24 bytes each.
+ * grow with the samples, but for 4 bytes a row while a test part is drawn, 16 for ids from the
+ * source, and 16 and a window of 256 MiB to shuffle.
  *  @return IAU_OK, IAU_ERR_USAGE, IAU_ERR_EXISTS, IAU_ERR_IO, IAU_ERR_FORMAT, IAU_ERR_DATA or
  * IAU_ERR_MEM */
 int import_run(const struct import_request *request, const struct comm *comm);

@@ -17,6 +17,9 @@ struct index_set {
 
 /** perm[0..n) = numpy.random.seed(seed); numpy.random.shuffle(arange(n)). n <= 2^32. */
 void split_numpy_permutation(uint32_t seed, int64_t n, int64_t *perm);
+/** Mark the last k of that permutation: bit i % 8 of mark[i / 8] for thing i, in (n + 7) / 8 zeroed
+ * bytes; takes 4 bytes a thing while it works. @return IAU_OK or IAU_ERR_MEM */
+int split_numpy_last(uint32_t seed, int64_t n, int64_t k, uint8_t *mark);
 /** order[0..n_train) = the shuffled training rows (not sorted), *valid = the last int(n *
  * valid_frac) of the same permutation, sorted. The caller frees *order and *valid. */
 int split_train_valid(int64_t n, double valid_frac, uint32_t seed, int64_t **order,

@@ -187,14 +187,13 @@ void config_print_source_options(FILE *f)
         if (!*name)
             continue;
         setting_range_text(s, range);
-        const char *value = s->type == SETTING_SWITCH  ? ""
-                            : s->type == SETTING_TEXTS ? " TEXT ..."
-                            : s->choices               ? s->choices
-                                                       : setting_type_text(s);
-        fprintf(f, "      %s%s%s%s%s%s%s\n", name, *value && *value != ' ' ? " " : "", value,
-                *range ? ", " : "", range,
-                *default_text(s) && s->type < SETTING_INTS ? ", default " : "",
-                s->type < SETTING_INTS ? default_text(s) : "");
+        int has_default = *default_text(s) && s->type != SETTING_SWITCH && s->type < SETTING_INTS;
+        fprintf(f, "      %s%s%s%s%s%s%s\n", name, s->type == SETTING_SWITCH ? "" : " ",
+                s->type == SETTING_SWITCH  ? ""
+                : s->type == SETTING_TEXTS ? "text, may be repeated"
+                                           : setting_type_text(s),
+                *range ? ", " : "", range, has_default ? ", default " : "",
+                has_default ? default_text(s) : "");
         config_print_wrapped(f, s->help, 10);
     }
 }

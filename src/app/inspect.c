@@ -6,9 +6,10 @@
 #include "app/commands.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "core/memory.h"
-#include "data/dataset.h"
+#include "data/survey.h"
 #include "io/formats.h"
+
+enum { MOST_CHANNELS = 8 };
 
 static void print_shape(const struct record_array *a)
 {
@@ -72,40 +73,64 @@ out:
     return rc;
 }
 
+static void print_classes(const struct dataset *d, const struct dataset_survey *s)
+{
+    int name_chars = 0;
+    for (int c = 0; c < d->n_class; c++) {
+        int n = (int)strlen(d->class_name[c]);
+        name_chars = n > name_chars && n <= 40 ? n : name_chars;
+    }
+    for (int c = 0; c < d->n_class; c++)
+        printf("  class %3d  %-*s %8lld training  %8lld test samples\n", c, name_chars,
+               d->class_name[c], (long long)s->count[PART_TRAIN][c],
+               (long long)s->count[PART_TEST][c]);
+}
+
+static void print_values(const struct dataset *d, const struct dataset_survey *s)
+{
+    const char *what = d->is_table ? "feature" : "channel";
+    printf("  values %g to %g in training, %g to %g in test samples%s\n", s->least[PART_TRAIN],
+           s->most[PART_TRAIN], s->least[PART_TEST], s->most[PART_TEST],
+           dataset_unit(d->is_u8, d->is_table) > 1 ? "; mean and std are of values / 255" : "");
+    for (int c = 0; c < d->c && c < MOST_CHANNELS; c++)
+        printf("  %s %d  mean %.6g  std %.6g\n", what, c, d->mean[c], d->std[c]);
+    if (d->c > MOST_CHANNELS)
+        printf("  and %d more %ss\n", d->c - MOST_CHANNELS, what);
+}
+
+static void print_ids(const struct dataset_survey *s)
+{
+    printf("  ids %lld to %lld of training, %lld to %lld of test samples, ",
+           (long long)s->id_least[PART_TRAIN], (long long)s->id_most[PART_TRAIN],
+           (long long)s->id_least[PART_TEST], (long long)s->id_most[PART_TEST]);
+    if (s->n_twin)
+        printf("%lld of them given more than once\n", (long long)s->n_twin);
+    else
+        printf("all different\n");
+}
+
 static int inspect_dataset(const struct cli *cli)
 {
     struct dataset d = {0};
-    int32_t *label = NULL;
-    int64_t *count = NULL;
-    char digest[DIGEST_CHARS];
+    struct dataset_survey s = {0};
     int rc = IAU_OK;
     TRY(dataset_open_local(&d, cli->file));
-    TRY(dataset_verify(cli->file, digest));
-    if (strcmp(digest, d.digest) != 0)
-        TRY(FAIL(IAU_ERR_FORMAT, "%s: contents have digest %s, but %s is stored", cli->file, digest,
-                 d.digest));
+    TRY(dataset_survey(&s, &d));
     if (cli->digest) {
-        printf("%s\n", digest);
+        printf("%s\n", s.digest);
         goto out;
     }
     printf("%s: dataset %s\n  %lld training and %lld test samples of %d x %d x %d %s, %d classes\n",
            cli->file, d.name, (long long)d.n[PART_TRAIN], (long long)d.n[PART_TEST], d.c, d.h, d.w,
            d.is_u8 ? "uint8" : "float32", d.n_class);
-    count = mem_alloc(d.n_class, sizeof *count);
-    TRY(count ? dataset_read_labels(&d, PART_TRAIN, &label)
-              : FAIL(IAU_ERR_MEM, "no memory for counts of classes"));
-    for (int64_t i = 0; i < d.n[PART_TRAIN]; i++)
-        if (label[i] >= 0 && label[i] < d.n_class)
-            count[label[i]]++;
-    for (int c = 0; c < d.n_class; c++)
-        printf("  class %3d  %-20s %lld training samples\n", c, d.class_name[c],
-               (long long)count[c]);
-    for (int c = 0; c < d.c && c < 8; c++)
-        printf("  channel %d  mean %.4f  std %.4f\n", c, d.mean[c], d.std[c]);
-    printf("  digest %s\nchecksums and digest are right\n", digest);
+    if (*d.source)
+        printf("  from %s\n", d.source);
+    print_classes(&d, &s);
+    print_values(&d, &s);
+    print_ids(&s);
+    printf("  digest %s\nchecksums and digest are right\n", s.digest);
 out:
-    free(label);
-    free(count);
+    dataset_survey_free(&s);
     dataset_close(&d);
     return rc;
 }

@@ -1,5 +1,4 @@
 /* NumPy's arrays: .npy files and members of .npz archives. */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -7,34 +6,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "array.h"
 #include "core/error.h"
 #include "core/memory.h"
-#include "data/reader.h"
+#include "npy.h"
 
 /* Arrays in Fortran order are turned around in windows; where the file cannot be read at any place,
  * one window holds them all. */
 enum { WINDOW_BYTES = 16 << 20, MOST_BYTES = 256 << 20, PIECE_BYTES = 1 << 18 };
-enum { HEAD_MOST = 1 << 20, MAGIC_BYTES = 8 };
-
-struct npy {
-    struct import_file file;      /* open, or */
-    struct archive_member member; /* open */
-    char kind;                    /* b, u, i or f */
-    int size;                     /* bytes of a value */
-    int swap;                     /* of the other byte order */
-    int by_columns;               /* in Fortran order */
-    int64_t head;                 /* bytes before the data */
-    int64_t at;                   /* the row that comes next */
-    char *raw;                    /* owned; values as stored: a piece, or by columns a window */
-    int64_t raw_rows;             /* room in it */
-    int fd;                       /* of a plain file by columns, else -1 */
-    int64_t window_first, window_n;
-};
 
 /* --- the stream: a file or a member */
 
-static int read_bytes(struct npy *s, int64_t n, void *out)
+int npy_read_bytes(struct npy *s, int64_t n, void *out)
 {
     return s->member.archive ? archive_member_read(&s->member, n, out)
                              : import_file_read(&s->file, n, out);
@@ -54,7 +36,7 @@ static int skip_bytes(struct npy *s, int64_t n)
     return IAU_OK;
 }
 
-static int end_stream(struct npy *s)
+int npy_end(struct npy *s)
 {
     return s->member.archive ? archive_member_end(&s->member) : import_file_end(&s->file);
 }
@@ -62,201 +44,6 @@ static int end_stream(struct npy *s)
 static int rewind_stream(struct npy *s)
 {
     return s->member.archive ? archive_member_rewind(&s->member) : import_file_rewind(&s->file);
-}
-
-/* --- header */
-
-/* What stands behind 'key': in a dictionary as Python prints it, NULL if the key is not there. */
-static const char *value_of(const char *dict, const char *key)
-{
-    size_t n = strlen(key);
-    for (const char *p = dict; (p = strstr(p, key)); p += n) {
-        if (p == dict || (p[-1] != '\'' && p[-1] != '"') || p[n] != p[-1])
-            continue;
-        p += n + 1;
-        p += strspn(p, " ");
-        if (*p == ':')
-            return p + 1 + strspn(p + 1, " ");
-    }
-    return NULL;
-}
-
-static int wrong_head(const char *name, const char *what)
-{
-    return FAIL(IAU_ERR_FORMAT, "%s is no NumPy array: %s", name, what);
-}
-
-/* '<f4' and the like. */
-static int read_type(struct npy *s, const char *name, const char *text)
-{
-    static const char *const known[] = {"b1", "u1", "u2", "u4", "u8", "i1",
-                                        "i2", "i4", "i8", "f2", "f4", "f8"};
-    char type[8] = "";
-    if (text && (*text == '\'' || *text == '"')) {
-        size_t n = strcspn(text + 1, "'\"");
-        if (n < sizeof type)
-            memcpy(type, text + 1, n);
-    }
-    int has_order = *type && strchr("<>|=", *type);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(type + has_order, known[i]) == 0) {
-            s->kind = known[i][0];
-            s->size = known[i][1] - '0';
-            s->swap = *type == '>' && s->size > 1;
-            return IAU_OK;
-        }
-    return FAIL(IAU_ERR_FORMAT,
-                "%s: its type is %.20s, but bool, integers and floats of up to 8 bytes are read",
-                name,
-                *type  ? type
-                : text ? "structured"
-                       : "missing");
-}
-
-/* "(10, 3)"; more than ARRAY_MOST_DIMS extents are counted, not kept. */
-static int read_shape(const char *name, const char *text, int *ndim, int64_t *dims)
-{
-    *ndim = 0;
-    if (!text || *text != '(')
-        return wrong_head(name, "it has no shape");
-    for (text++; *text != ')'; (*ndim)++) {
-        char *end;
-        errno = 0;
-        long long extent = strtoll(text, &end, 10);
-        if (end == text || errno || extent < 0)
-            return wrong_head(name, "its shape is no list of extents");
-        if (*ndim < ARRAY_MOST_DIMS)
-            dims[*ndim] = extent;
-        text = end + strspn(end, " L");
-        if (*text != ',' && *text != ')')
-            return wrong_head(name, "its shape is no list of extents");
-        text += *text == ',';
-        text += strspn(text, " ");
-    }
-    return IAU_OK;
-}
-
-static int read_dictionary(struct npy *s, const char *name, const char *dict, int *ndim,
-                           int64_t *dims)
-{
-    const char *order = value_of(dict, "fortran_order");
-    int rc = read_type(s, name, value_of(dict, "descr"));
-    if (rc == IAU_OK)
-        rc = read_shape(name, value_of(dict, "shape"), ndim, dims);
-    if (rc != IAU_OK)
-        return rc;
-    s->by_columns = order && strncmp(order, "True", 4) == 0;
-    return s->by_columns || (order && strncmp(order, "False", 5) == 0)
-               ? IAU_OK
-               : wrong_head(name, "its order is neither C nor Fortran");
-}
-
-static int read_head(struct npy *s, const char *name, int *ndim, int64_t *dims)
-{
-    uint8_t head[MAGIC_BYTES + 4];
-    char *dict = NULL;
-    int rc = IAU_OK;
-    TRY(read_bytes(s, MAGIC_BYTES, head));
-    if (memcmp(head, "\x93NUMPY", 6) != 0 || head[6] < 1 || head[6] > 3)
-        TRY(wrong_head(name, "it does not begin like one of version 1 to 3"));
-    int n_length = head[6] == 1 ? 2 : 4;
-    TRY(read_bytes(s, n_length, head));
-    int64_t length = head[0] | head[1] << 8;
-    if (n_length == 4)
-        length |= (int64_t)head[2] << 16 | (int64_t)head[3] << 24;
-    if (length > HEAD_MOST)
-        TRY(wrong_head(name, "its header is too long"));
-    dict = mem_alloc(length + 1, 1);
-    if (!dict)
-        TRY(FAIL(IAU_ERR_MEM, "no memory to read %s", name));
-    TRY(read_bytes(s, length, dict));
-    s->head = MAGIC_BYTES + n_length + length;
-    TRY(read_dictionary(s, name, dict, ndim, dims));
-out:
-    free(dict);
-    return rc;
-}
-
-/* --- values */
-
-static float half(const uint8_t *p)
-{
-    uint32_t bits = (uint32_t)p[0] | (uint32_t)p[1] << 8, sign = bits >> 15 << 31;
-    uint32_t exponent = bits >> 10 & 31, fraction = bits & 1023;
-    float x = (float)fraction * 0x1p-24f; /* subnormal */
-    uint32_t wide =
-        exponent == 31 ? 0x7f800000 | fraction << 13 : (exponent + 112) << 23 | fraction << 13;
-    if (exponent)
-        memcpy(&x, &wide, sizeof x);
-    memcpy(&wide, &x, sizeof wide);
-    wide |= sign;
-    memcpy(&x, &wide, sizeof x);
-    return x;
-}
-
-static double load_float(const struct npy *s, const char *p)
-{
-    float f;
-    double d;
-    if (s->size == 2)
-        return half((const uint8_t *)p);
-    if (s->size == 4)
-        return memcpy(&f, p, sizeof f), f;
-    return memcpy(&d, p, sizeof d), d;
-}
-
-/* An integer of up to 8 bytes, in this machine's order; uint64 above INT64_MAX is caught by the
- * caller. */
-static int64_t load_integer(const struct npy *s, const char *p)
-{
-    uint64_t bits = 0;
-    memcpy(&bits, p, (size_t)s->size);
-    int spare = 64 - 8 * s->size;
-    return s->kind == 'i' ? (int64_t)(bits << spare) >> spare : (int64_t)bits;
-}
-
-static void swap_bytes(char *p, int64_t n, int size)
-{
-    for (int64_t i = 0; i < n; i++, p += size)
-        for (int a = 0, b = size - 1; a < b; a++, b--) {
-            char keep = p[a];
-            p[a] = p[b];
-            p[b] = keep;
-        }
-}
-
-static int wrong_value(const struct array *a, const char *what)
-{
-    return FAIL(IAU_ERR_FORMAT, "%s: a value in the rows from %lld on is %s", a->name,
-                (long long)((struct npy *)a->state)->at, what);
-}
-
-/* n values from raw ones in this machine's order. */
-static int convert(const struct array *a, const char *raw, int64_t n, enum record_type type,
-                   void *out)
-{
-    const struct npy *s = a->state;
-    if (type == RECORD_U8 || (type == RECORD_F32 && s->kind == 'f' && s->size == 4)) {
-        memcpy(out, raw, (size_t)n * (size_t)s->size);
-        for (int64_t i = 0; i < n && s->kind == 'b'; i++)
-            if (raw[i] & ~1)
-                return wrong_value(a, "neither true nor false");
-        return IAU_OK;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        const char *p = raw + i * s->size;
-        int64_t integer = s->kind == 'f' ? 0 : load_integer(s, p);
-        if (s->kind == 'u' && integer < 0)
-            return wrong_value(a, "above 9223372036854775807");
-        double real = s->kind == 'f' ? load_float(s, p) : (double)integer;
-        if (type == RECORD_I64)
-            ((int64_t *)out)[i] = integer;
-        else if (type == RECORD_F64)
-            ((double *)out)[i] = real;
-        else
-            ((float *)out)[i] = (float)real;
-    }
-    return IAU_OK;
 }
 
 /* --- rows in C order */
@@ -275,15 +62,15 @@ static int read_rows(struct array *a, int64_t n, enum record_type type, void *ou
         TRY(skip_bytes(s, n * bytes));
     for (int64_t done = 0, k; done < n && out; done += k) {
         k = n - done < s->raw_rows ? n - done : s->raw_rows;
-        TRY(read_bytes(s, k * bytes, s->raw));
+        TRY(npy_read_bytes(s, k * bytes, s->raw));
         if (s->swap)
-            swap_bytes(s->raw, k * a->n_value, s->size);
-        TRY(convert(a, s->raw, k * a->n_value, type, (char *)out + done * wide));
+            npy_swap(s->raw, k * a->n_value, s->size);
+        TRY(npy_convert(a, s->raw, k * a->n_value, type, (char *)out + done * wide));
         s->at += k;
     }
     s->at += out ? 0 : n;
     if (s->at == a->dims[0])
-        rc = end_stream(s);
+        rc = npy_end(s);
 out:
     return rc;
 }
@@ -312,7 +99,7 @@ static int read_column(struct array *a, int64_t column, int64_t first, int64_t n
     struct npy *s = a->state;
     int64_t at = s->head + (column * a->dims[0] + first) * s->size, n_bytes = n * s->size;
     if (s->fd < 0)
-        return read_bytes(s, n_bytes, out);
+        return npy_read_bytes(s, n_bytes, out);
     for (int64_t done = 0; done < n_bytes;) {
         ssize_t got = pread(s->fd, out + done, (size_t)(n_bytes - done), at + done);
         if (got < 0 && errno == EINTR)
@@ -342,12 +129,12 @@ static int bring_window(struct array *a, int64_t row)
     }
     free(column);
     if (rc == IAU_OK && s->fd < 0)
-        rc = end_stream(s);
+        rc = npy_end(s);
     if (rc == IAU_OK) {
         s->window_first = first;
         s->window_n = n;
         if (s->swap)
-            swap_bytes(s->raw, n * a->n_value, s->size);
+            npy_swap(s->raw, n * a->n_value, s->size);
     }
     return rc;
 }
@@ -359,8 +146,8 @@ static int read_turned(struct array *a, int64_t n, enum record_type type, void *
     for (int64_t i = 0; i < n && out; i++) {
         int rc = bring_window(a, s->at + i);
         if (rc == IAU_OK)
-            rc = convert(a, s->raw + (s->at + i - s->window_first) * row_bytes(a), a->n_value, type,
-                         (char *)out + i * wide);
+            rc = npy_convert(a, s->raw + (s->at + i - s->window_first) * row_bytes(a), a->n_value,
+                             type, (char *)out + i * wide);
         if (rc != IAU_OK)
             return rc;
     }
@@ -425,7 +212,7 @@ static int finish_open(struct array *a, char *name, int is_plain)
     int64_t dims[ARRAY_MOST_DIMS] = {0};
     if (!name)
         TRY(FAIL(IAU_ERR_MEM, "no memory to read an array"));
-    TRY(read_head(s, name, &ndim, dims));
+    TRY(npy_read_head(s, name, &ndim, dims));
     a->is_u8 = s->size == 1 && s->kind != 'i';
     a->is_integer = s->kind != 'f';
     TRY(array_describe(a, name, ndim, dims));
@@ -434,7 +221,7 @@ static int finish_open(struct array *a, char *name, int is_plain)
         s->by_columns = 0;
     int64_t n_bytes;
     if (__builtin_mul_overflow(row_bytes(a), a->dims[0], &n_bytes) || n_bytes > INT64_MAX - s->head)
-        TRY(wrong_head(a->name, "its extents are too large"));
+        TRY(npy_refuse(a->name, "its extents are too large"));
     if (s->member.archive && s->member.size != s->head + n_bytes)
         TRY(FAIL(IAU_ERR_FORMAT, "%s has %lld bytes, its header says %lld", a->name,
                  (long long)s->member.size, (long long)(s->head + n_bytes)));

@@ -11,8 +11,6 @@
 #include "par/comm.h"
 
 static const char *const part_name[N_PART] = {"train", "test"};
-static const char *const digested[] = {"/test/id",  "/test/x",  "/test/y",
-                                       "/train/id", "/train/x", "/train/y"};
 
 const char *dataset_part_name(enum dataset_part part)
 {
@@ -148,6 +146,16 @@ static int read_statistics(struct dataset *d, const struct h5 *f)
     return rc;
 }
 
+/* The program can do without it. */
+static int read_source(struct dataset *d, const struct h5 *f)
+{
+    if (h5_get_text(f, "/", "source", &d->source) != IAU_OK) {
+        error_clear();
+        d->source = mem_strdup("");
+    }
+    return d->source ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory to describe %s", d->path);
+}
+
 int dataset_open_local(struct dataset *d, const char *path)
 {
     struct h5 f = {0};
@@ -160,6 +168,7 @@ int dataset_open_local(struct dataset *d, const char *path)
     for (enum dataset_part part = PART_TRAIN; part < N_PART; part++)
         TRY(check_part(d, part, &f));
     TRY(h5_get_text(&f, "/", "name", &d->name));
+    TRY(read_source(d, &f));
     TRY(read_classes(d, &f));
     TRY(read_statistics(d, &f));
     TRY(read_digest(&f, d->digest));
@@ -184,11 +193,12 @@ void dataset_close(struct dataset *d)
     free(d->mean);
     free(d->std);
     free(d->name);
+    free(d->source);
     free(d->path);
     *d = (struct dataset){0};
 }
 
-/* --- columns and the digest */
+/* --- columns */
 
 int dataset_reopen(struct h5 *f, const struct dataset *d)
 {
@@ -255,59 +265,6 @@ int dataset_read_ids(const struct dataset *d, enum dataset_part part, int64_t **
     void *v;
     int rc = read_column(d, part, "id", sizeof **out, &v);
     *out = v;
-    return rc;
-}
-
-static int digest_rows(struct digest *sum, const struct h5_array *a)
-{
-    int64_t row_bytes = (int64_t)h5_type_bytes(a->type);
-    for (int i = 1; i < a->ndim; i++)
-        row_bytes *= a->dims[i];
-    int64_t n =
-        row_bytes && row_bytes < DATASET_WINDOW_BYTES ? DATASET_WINDOW_BYTES / row_bytes : 1;
-    char *buffer = mem_alloc(n, (size_t)row_bytes);
-    if (!buffer)
-        return FAIL(IAU_ERR_MEM, "no memory to read %s", a->file->path);
-    int rc = IAU_OK;
-    digest_array(sum, a->path, a->ndim, a->dims);
-    for (int64_t first = 0; rc == IAU_OK && first < a->dims[0]; first += n) {
-        int64_t k = a->dims[0] - first < n ? a->dims[0] - first : n;
-        rc = h5_array_read(a, first, k, buffer);
-        if (rc == IAU_OK)
-            digest_bytes(sum, buffer, (size_t)(k * row_bytes));
-    }
-    free(buffer);
-    return rc;
-}
-
-int dataset_verify(const char *path, char hex[DIGEST_CHARS])
-{
-    struct dataset d;
-    struct h5 f = {0};
-    struct h5_array a = {0};
-    struct digest sum = {0};
-    hex[0] = '\0';
-    int rc = dataset_open_local(&d, path);
-    if (rc != IAU_OK)
-        goto out;
-    TRY(h5_open(&f, path));
-    TRY(digest_init(&sum));
-    for (size_t i = 0; i < sizeof digested / sizeof *digested; i++) {
-        TRY(h5_array_open(&a, &f, digested[i]));
-        TRY(digest_rows(&sum, &a));
-        h5_array_close(&a);
-    }
-    digest_final(&sum, hex);
-    if (strcmp(hex, d.digest))
-        rc =
-            FAIL(IAU_ERR_FORMAT, "%s: the stored digest %.12s... is not that of the data, %.12s...",
-                 path, d.digest, hex);
-out:
-    if (sum.state)
-        digest_final(&sum, hex);
-    h5_array_close(&a);
-    h5_close(&f);
-    dataset_close(&d);
     return rc;
 }
 

@@ -11,7 +11,7 @@
 #include "data/reader.h"
 
 struct csv {
-    int n_column;
+    int n_column, room;
     char **column;       /* owned, each owned: names, as in the first file's header */
     int at_label, at_id; /* columns; at_id is -1 without ids */
     struct import_classes classes;
@@ -30,15 +30,18 @@ static const struct text_list *files_of(const struct import_reader *r, enum data
 
 static int add_column(struct csv *s, const char *name)
 {
-    char **more = realloc(s->column, (size_t)(s->n_column + 1) * sizeof *more);
-    char *copy = mem_strdup(name);
-    if (more)
+    if (s->n_column == s->room) {
+        int room = 2 * s->room + 16;
+        char **more = realloc(s->column, (size_t)room * sizeof *more);
+        if (!more)
+            return FAIL(IAU_ERR_MEM, "no memory for the names of columns");
         s->column = more;
-    if (!more || !copy) {
-        free(copy);
-        return FAIL(IAU_ERR_MEM, "no memory for the names of columns");
+        s->room = room;
     }
-    s->column[s->n_column++] = copy;
+    s->column[s->n_column] = mem_strdup(name);
+    if (!s->column[s->n_column])
+        return FAIL(IAU_ERR_MEM, "no memory for the names of columns");
+    s->n_column++;
     return IAU_OK;
 }
 

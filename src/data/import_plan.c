@@ -12,34 +12,34 @@
  * large, and their number is limited. */
 enum { BLOCK_BYTES = 4 << 20, WINDOW_BYTES = 256 << 20, WINDOW_ROWS = 1 << 20, MOST_PASSES = 64 };
 
-/* The file's training rows and test rows, both ascending, out of a source without a test part. */
+/* Mark the rows of the test part in a source that has none. */
 static int draw_test_part(struct import_plan *p)
 {
     const struct source_opts *o = p->reader->opts;
-    struct index_set test = {0}, train = {0};
-    int64_t *order = NULL, n_train = 0, n = p->reader->n[PART_TRAIN];
-    int rc = IAU_OK;
-    TRY(split_train_valid(n, o->test_fraction, (uint32_t)o->test_seed, &order, &n_train, &test));
-    if (test.n == 0)
-        TRY(FAIL(IAU_ERR_DATA, "a test fraction of %g takes none of %lld rows", o->test_fraction,
-                 (long long)n));
-    TRY(index_set_from_rows(&train, PART_TRAIN, order, n_train));
-    p->n[PART_TRAIN] = train.n;
-    p->n[PART_TEST] = test.n;
+    int64_t n = p->reader->n[PART_TRAIN], n_test = (int64_t)((double)n * o->test_fraction);
+    if (n_test < 1 || n_test >= n || n > (int64_t)UINT32_MAX + 1)
+        return FAIL(IAU_ERR_DATA, "a test fraction of %g takes %s of %lld rows", o->test_fraction,
+                    n_test < 1 ? "none" : "too many", (long long)n);
+    p->is_test = mem_alloc((n + 7) / 8, 1);
+    if (!p->is_test)
+        return FAIL(IAU_ERR_MEM, "no memory to draw from %lld rows", (long long)n);
+    p->n[PART_TRAIN] = n - n_test;
+    p->n[PART_TEST] = n_test;
     p->from[PART_TEST] = PART_TRAIN;
-    p->order[PART_TRAIN] = train.row;
-    p->order[PART_TEST] = test.row;
-    train.row = test.row = NULL;
-out:
-    free(order);
-    index_set_free(&train);
-    index_set_free(&test);
-    return rc;
+    return split_numpy_last((uint32_t)o->test_seed, n, n_test, p->is_test);
+}
+
+/* The first row from `row` on that was drawn for a part. */
+static int64_t next_drawn(const struct import_plan *p, enum dataset_part part, int64_t row)
+{
+    while ((p->is_test[row / 8] >> row % 8 & 1) != (part == PART_TEST))
+        row++;
+    return row;
 }
 
 static int shuffle(struct import_plan *p)
 {
-    int64_t n = p->n[PART_TRAIN], *before = p->order[PART_TRAIN];
+    int64_t n = p->n[PART_TRAIN];
     int64_t window = WINDOW_BYTES / (int64_t)p->row_bytes;
     window = window < 1 ? 1 : window < WINDOW_ROWS ? window : WINDOW_ROWS;
     if (n > window * MOST_PASSES)
@@ -48,15 +48,20 @@ static int shuffle(struct import_plan *p)
             "%lld rows of %zu bytes are too many to shuffle: it takes a pass over the source "
             "for each %lld rows, and %d are made at most; shuffle the source itself",
             (long long)n, p->row_bytes, (long long)window, MOST_PASSES);
+    int64_t *before = p->is_test ? mem_alloc(n, sizeof *before) : NULL;
     int64_t *order = mem_alloc(n, sizeof *order);
-    if (!order)
+    if (!order || (p->is_test && !before)) {
+        free(order);
+        free(before);
         return FAIL(IAU_ERR_MEM, "no memory to shuffle %lld rows", (long long)n);
+    }
+    for (int64_t i = 0; before && i < n; i++)
+        before[i] = import_plan_row(p, PART_TRAIN, i);
     split_numpy_permutation((uint32_t)p->reader->opts->shuffle, n, order);
     for (int64_t i = 0; before && i < n; i++)
         order[i] = before[order[i]];
     free(before);
-    p->order[PART_TRAIN] = order;
-    p->is_shuffled = 1;
+    p->order = order;
     p->window_rows = window;
     return IAU_OK;
 }
@@ -97,8 +102,8 @@ int import_plan_init(struct import_plan *p, const struct import_format *format,
         TRY(shuffle(p));
     most = p->n[PART_TRAIN] > p->n[PART_TEST] ? p->n[PART_TRAIN] : p->n[PART_TEST];
     p->window_rows = p->window_rows < most ? p->window_rows : most;
-    p->window = mem_alloc(p->window_rows, sizeof *p->window);
-    if (!p->window)
+    p->window = p->order ? mem_alloc(p->window_rows, sizeof *p->window) : NULL;
+    if (p->order && !p->window)
         TRY(FAIL(IAU_ERR_MEM, "no memory to order %lld rows", (long long)p->window_rows));
 out:
     return rc;
@@ -106,15 +111,26 @@ out:
 
 void import_plan_free(struct import_plan *p)
 {
-    for (enum dataset_part part = PART_TRAIN; part < N_PART; part++)
-        free(p->order[part]);
+    free(p->id[PART_TRAIN]);
+    free(p->id[PART_TEST]);
+    free(p->is_test);
+    free(p->order);
     free(p->window);
     *p = (struct import_plan){0};
 }
 
-int64_t import_plan_row(const struct import_plan *p, enum dataset_part part, int64_t i)
+int64_t import_plan_row(struct import_plan *p, enum dataset_part part, int64_t i)
 {
-    return p->order[part] ? p->order[part][i] : i;
+    if (part == PART_TRAIN && p->order)
+        return p->order[i];
+    if (!p->is_test)
+        return i;
+    struct import_place *at = &p->found[part];
+    if (at->place > i || at->place == 0) /* row 0 may belong to the other part */
+        *at = (struct import_place){.row = next_drawn(p, part, 0)};
+    for (; at->place < i; at->place++)
+        at->row = next_drawn(p, part, at->row + 1);
+    return at->row;
 }
 
 /* Rows [row, row + n) of the source; a new pass begins where they lie behind. */
@@ -153,25 +169,48 @@ static int by_row(const void *a, const void *b)
     return (x->row > y->row) - (x->row < y->row);
 }
 
-int import_plan_take(struct import_plan *p, enum dataset_part part, int64_t first, int64_t n,
-                     const struct import_rows *to)
+/* Rows of a shuffled part, in the order of the source. */
+static int take_shuffled(struct import_plan *p, int64_t first, int64_t n,
+                         const struct import_rows *to)
 {
-    const int64_t *order = p->order[part];
-    if (!order)
-        return read_run(p, p->from[part], first, n, to);
     REQUIRE(n <= p->window_rows);
     for (int64_t i = 0; i < n; i++)
-        p->window[i] = (struct import_place){order[first + i], i};
-    if (p->is_shuffled && part == PART_TRAIN)
-        qsort(p->window, (size_t)n, sizeof *p->window, by_row);
+        p->window[i] = (struct import_place){p->order[first + i], i};
+    qsort(p->window, (size_t)n, sizeof *p->window, by_row);
     for (int64_t i = 0, j; i < n; i = j) {
         for (j = i + 1; j < n && p->window[j].row == p->window[i].row + (j - i) &&
                         p->window[j].place == p->window[i].place + (j - i);)
             j++;
         struct import_rows here = at_place(p, to, p->window[i].place);
-        int rc = read_run(p, p->from[part], p->window[i].row, j - i, &here);
+        int rc = read_run(p, PART_TRAIN, p->window[i].row, j - i, &here);
         if (rc != IAU_OK)
             return rc;
     }
     return IAU_OK;
+}
+
+/* Rows of a part that was drawn: run by run. */
+static int take_drawn(struct import_plan *p, enum dataset_part part, int64_t first, int64_t n,
+                      const struct import_rows *to)
+{
+    int64_t row = import_plan_row(p, part, first);
+    for (int64_t i = 0, k; i < n; i += k) {
+        int64_t begin = row;
+        for (k = 1; i + k < n && (row = next_drawn(p, part, row + 1)) == begin + k;)
+            k++;
+        struct import_rows here = at_place(p, to, i);
+        int rc = read_run(p, PART_TRAIN, begin, k, &here);
+        if (rc != IAU_OK)
+            return rc;
+    }
+    return IAU_OK;
+}
+
+int import_plan_take(struct import_plan *p, enum dataset_part part, int64_t first, int64_t n,
+                     const struct import_rows *to)
+{
+    if (part == PART_TRAIN && p->order)
+        return take_shuffled(p, first, n, to);
+    return p->is_test ? take_drawn(p, part, first, n, to)
+                      : read_run(p, p->from[part], first, n, to);
 }

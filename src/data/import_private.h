@@ -19,10 +19,12 @@ struct import_plan {
     size_t row_bytes;
     int64_t n[N_PART];              /* rows of the dataset file */
     enum dataset_part from[N_PART]; /* part of the source that a part is made of */
-    int64_t *order[N_PART];         /* owned; ascending, but for shuffled training rows; NULL: as in
-                                       the source */
-    int is_shuffled;
-    struct import_place *window; /* owned, [window_rows] */
+    uint8_t
+        *is_test; /* owned; a bit a row of the source where the test part was drawn, else NULL */
+    struct import_place found[N_PART]; /* the row of a part that was looked up last */
+    int64_t *order; /* owned; source row of each training row where they are shuffled, else NULL */
+    int64_t *id[N_PART];         /* owned; of each row where the source has ids */
+    struct import_place *window; /* owned, [window_rows] where shuffled */
     int64_t window_rows;         /* most rows to take at a time */
     enum dataset_part part;      /* of the pass */
     int64_t next;                /* row that comes next in it; -1 before the first pass */
@@ -34,12 +36,22 @@ struct import_plan {
 int import_plan_init(struct import_plan *p, const struct import_format *format,
                      struct import_reader *r);
 void import_plan_free(struct import_plan *p);
-/** Rows of the source that a row of the dataset file was. */
-int64_t import_plan_row(const struct import_plan *p, enum dataset_part part, int64_t i);
+/** The row of the source that a row of the dataset file was; fast in ascending order. */
+int64_t import_plan_row(struct import_plan *p, enum dataset_part part, int64_t i);
 /** Local. Fetch rows [first, first + n) of a part, n <= window_rows. In ascending order of `first`
  * that is one pass over the source, or a pass a window where rows are shuffled. */
 int import_plan_take(struct import_plan *p, enum dataset_part part, int64_t first, int64_t n,
                      const struct import_rows *to);
+
+/** Local. Read the ids of a source that has them; a request to forget goes by them, so none may be
+ * there twice. @return IAU_OK, IAU_ERR_DATA naming id and rows, IAU_ERR_MEM, or the reader's error
+ */
+int import_plan_read_ids(struct import_plan *p);
+/** The id of a row of the dataset file: that, or its row number in the source. */
+int64_t import_plan_id(struct import_plan *p, enum dataset_part part, int64_t i);
+
+/** What a part is called in messages. */
+extern const char *const import_part_name[N_PART];
 
 /** Local. Rows of a chunk of samples of `row_bytes` each. */
 int64_t import_chunk_rows(size_t row_bytes);

@@ -8,7 +8,7 @@
 #include "core/log.h"
 #include "data/reader.h"
 
-enum { BUFFER_BYTES = 1 << 20, MOST_RECORD_BYTES = 64 << 20 };
+enum { BUFFER_BYTES = 1 << 18, MOST_RECORD_BYTES = 64 << 20 };
 
 int import_text_open(struct import_text *t, const char *path)
 {

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "data/survey.h"
 #include "import_private.h"
 #include "io/file.h"
 #include "io/h5.h"
@@ -27,15 +28,12 @@ struct writer {
     struct digest digest;   /* of the data as they are written; /test precedes /train in it */
     char hex[DIGEST_CHARS]; /* the same, finished */
     int n_value;            /* of one channel of a sample */
-    int64_t *id[N_PART];    /* owned, [rows of the part]; NULL where ids are row numbers */
     double *sum, *square;   /* owned, [channels]: over the training part; exact for uint8 */
     int64_t *count;         /* owned, [n_class]: training samples */
     int32_t last_label;     /* of the training rows so far, */
     int is_sorted;          /* which ascend */
     int64_t n_done;         /* rows, for progress */
 };
-
-static const char *const part_name[N_PART] = {"training", "test"};
 
 int64_t import_chunk_rows(size_t row_bytes)
 {
@@ -57,76 +55,6 @@ static void show_progress(struct writer *w, int64_t n)
 
 /* --- ids */
 
-static int64_t row_id(const struct writer *w, enum dataset_part part, int64_t i)
-{
-    if (w->id[part])
-        return w->id[part][i];
-    int64_t row = import_plan_row(w->plan, part, i);
-    return w->plan->from[part] == PART_TEST ? w->reader->n[PART_TRAIN] + row : row;
-}
-
-static int collect_ids(struct writer *w, enum dataset_part part)
-{
-    int64_t n = w->plan->n[part], most = w->plan->window_rows;
-    w->id[part] = mem_alloc(n, sizeof *w->id[part]);
-    if (!w->id[part])
-        return FAIL(IAU_ERR_MEM, "no memory for %lld ids", (long long)n);
-    for (int64_t first = 0; first < n; first += most) {
-        struct import_rows to = {.id = w->id[part] + first};
-        int rc = import_plan_take(w->plan, part, first, n - first < most ? n - first : most, &to);
-        if (rc != IAU_OK)
-            return rc;
-    }
-    return IAU_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Name the rows of an id that is there twice. */
-static int refuse_id(const struct writer *w, int64_t id)
-{
-    int64_t row[2] = {0};
-    enum dataset_part part[2] = {PART_TRAIN, PART_TRAIN};
-    int n = 0;
-    for (enum dataset_part p = PART_TRAIN; p < N_PART; p++)
-        for (int64_t i = 0; i < w->plan->n[p] && n < 2; i++)
-            if (w->id[p][i] == id) {
-                row[n] = import_plan_row(w->plan, p, i);
-                part[n++] = w->plan->from[p];
-            }
-    int swap = part[0] == part[1] && row[0] > row[1];
-    return FAIL(IAU_ERR_DATA,
-                "id %lld is given twice: in row %lld of the %s part and row %lld of "
-                "the %s part (the first is row 0)",
-                (long long)id, (long long)row[swap], part_name[part[swap]], (long long)row[!swap],
-                part_name[part[!swap]]);
-}
-
-/* Ids from the source; a request to forget goes by them, so none may be there twice. */
-static int read_ids(struct writer *w)
-{
-    int64_t n_train = w->plan->n[PART_TRAIN], n = n_train + w->plan->n[PART_TEST], *all = NULL;
-    int rc = IAU_OK;
-    for (enum dataset_part part = PART_TRAIN; part < N_PART; part++)
-        TRY(collect_ids(w, part));
-    all = mem_alloc(n, sizeof *all);
-    if (!all)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld ids", (long long)n));
-    memcpy(all, w->id[PART_TRAIN], (size_t)n_train * sizeof *all);
-    memcpy(all + n_train, w->id[PART_TEST], (size_t)(n - n_train) * sizeof *all);
-    qsort(all, (size_t)n, sizeof *all, by_value);
-    for (int64_t i = 1; i < n; i++)
-        if (all[i] == all[i - 1])
-            TRY(refuse_id(w, all[i]));
-out:
-    free(all);
-    return rc;
-}
-
 static int write_ids(struct writer *w, enum dataset_part part, const char *path)
 {
     const struct h5_layout layout = {COLUMN_CHUNK_BYTES, 0};
@@ -140,7 +68,7 @@ static int write_ids(struct writer *w, enum dataset_part part, const char *path)
     for (int64_t first = 0; first < n; first += COLUMN_PIECE) {
         int64_t k = n - first < COLUMN_PIECE ? n - first : COLUMN_PIECE;
         for (int64_t i = 0; i < k; i++)
-            id[i] = row_id(w, part, first + i);
+            id[i] = import_plan_id(w->plan, part, first + i);
         digest_bytes(&w->digest, id, (size_t)k * sizeof *id);
         TRY(h5_array_write(&a, first, k, id));
     }
@@ -240,7 +168,7 @@ static int check_finite(const struct writer *w, enum dataset_part part, int64_t 
                             "value %lld in row %lld of the %s part is not a finite number in "
                             "float32 (both count from 0)",
                             (long long)k, (long long)import_plan_row(w->plan, part, first + i),
-                            part_name[w->plan->from[part]]);
+                            import_part_name[w->plan->from[part]]);
     }
     return IAU_OK;
 }
@@ -270,12 +198,13 @@ static int write_blocks(struct writer *w, enum dataset_part part, const struct h
     digest_array(&w->digest, x->path, x->ndim, x->dims);
     for (int64_t first = 0; first < n; first += most) {
         int64_t k = n - first < most ? n - first : most;
+        digest_wait(&w->digest); /* of the block before */
         TRY(import_plan_take(w->plan, part, first, k, block));
         for (int64_t i = 0; i < k; i++)
             REQUIRE(block->label[i] >= 0 && block->label[i] < w->reader->n_class);
         if (!w->reader->is_u8)
             TRY(check_finite(w, part, first, k, block->x));
-        digest_bytes(&w->digest, block->x, (size_t)k * w->plan->row_bytes);
+        digest_begin(&w->digest, block->x, (size_t)k * w->plan->row_bytes);
         if (part == PART_TRAIN) {
             count_values(w, block->x, k);
             count_labels(w, block->label, k);
@@ -443,12 +372,10 @@ int import_write(const struct import_request *request, struct import_plan *p, co
     if (!w.sum || !w.square || !w.count)
         TRY(FAIL(IAU_ERR_MEM, "no memory to import %s", name));
     if (r->has_ids)
-        TRY(read_ids(&w));
+        TRY(import_plan_read_ids(p));
     TRY(write_and_commit(&w, name, source));
 out:
     digest_final(&w.digest, w.hex);
-    free(w.id[PART_TRAIN]);
-    free(w.id[PART_TEST]);
     free(w.sum);
     free(w.square);
     free(w.count);

@@ -47,6 +47,17 @@ static uint32_t mt_next(struct mt19937 *mt)
     return y ^ (y >> 18);
 }
 
+/* Uniform in [0, i], i > 0. */
+static int64_t mt_below(struct mt19937 *mt, int64_t i)
+{
+    uint32_t mask = UINT32_MAX >> __builtin_clz((uint32_t)i);
+    int64_t j;
+    do
+        j = mt_next(mt) & mask;
+    while (j > i);
+    return j;
+}
+
 void split_numpy_permutation(uint32_t seed, int64_t n, int64_t *perm)
 {
     REQUIRE(n >= 0 && n <= INT64_C(1) << 32);
@@ -55,15 +66,29 @@ void split_numpy_permutation(uint32_t seed, int64_t n, int64_t *perm)
     for (int64_t i = 0; i < n; i++)
         perm[i] = i;
     for (int64_t i = n - 1; i > 0; i--) {
-        uint32_t mask = UINT32_MAX >> __builtin_clz((uint32_t)i);
-        int64_t j;
-        do
-            j = mt_next(&mt) & mask;
-        while (j > i);
-        int64_t swap = perm[i];
+        int64_t j = mt_below(&mt, i), swap = perm[i];
         perm[i] = perm[j];
         perm[j] = swap;
     }
+}
+
+int split_numpy_last(uint32_t seed, int64_t n, int64_t k, uint8_t *mark)
+{
+    REQUIRE(k >= 0 && k <= n && n <= INT64_C(1) << 32);
+    struct mt19937 mt;
+    uint32_t *perm = mem_alloc(n, sizeof *perm);
+    if (!perm)
+        return FAIL(IAU_ERR_MEM, "no memory to draw from %" PRId64 " rows", n);
+    mt_seed(&mt, seed);
+    for (int64_t i = 0; i < n; i++)
+        perm[i] = (uint32_t)i;
+    for (int64_t i = n - 1; i >= n - k; i--) { /* what comes later moves the places before alone */
+        int64_t j = i > 0 ? mt_below(&mt, i) : 0;
+        mark[perm[j] / 8] |= (uint8_t)(1 << perm[j] % 8);
+        perm[j] = perm[i];
+    }
+    free(perm);
+    return IAU_OK;
 }
 
 static const char *part_name(enum dataset_part part)

@@ -36,10 +36,27 @@ static hid_t file_type(const struct h5_array *a)
     return a->type == RECORD_TEXT ? h5_text_type((size_t)a->width) : H5Tcopy(t[a->type]);
 }
 
+/* A bool, which HDF5 does not have, as Python's h5py and many others write it. */
+static int is_bool(hid_t type)
+{
+    static const char *const name[] = {"FALSE", "TRUE"};
+    int is = H5Tget_class(type) == H5T_ENUM && H5Tget_size(type) == 1 && H5Tget_nmembers(type) == 2;
+    for (unsigned i = 0; i < 2 && is; i++) {
+        char *said = H5Tget_member_name(type, i);
+        unsigned char value = 2;
+        is = said && strcmp(said, name[i]) == 0 && H5Tget_member_value(type, i, &value) >= 0 &&
+             value == i;
+        H5free_memory(said);
+    }
+    return is;
+}
+
 int h5_record_type(hid_t type)
 {
     H5T_class_t kind = H5Tget_class(type);
     size_t size = H5Tget_size(type);
+    if (is_bool(type))
+        return RECORD_U8;
     if (kind == H5T_STRING)
         return RECORD_TEXT;
     if (kind == H5T_FLOAT)
@@ -51,7 +68,7 @@ int h5_record_type(hid_t type)
         return RECORD_U8;
     if (size < 4 || (size == 4 && is_signed))
         return RECORD_I32;
-    return size == 4 || is_signed ? RECORD_I64 : -1;
+    return size <= 8 ? RECORD_I64 : -1;
 }
 
 int h5_make_groups(const struct h5 *f, const char *path, int whole)
@@ -91,6 +108,17 @@ int h5_path_exists(const struct h5 *f, const char *path)
 
 /* --- arrays */
 
+/* Whether an array inside its header has less data there than its extents say; HDF5 would read past
+ * them. */
+static int is_cut_short(hid_t id, hid_t type, hid_t space)
+{
+    hid_t p = H5Dget_create_plist(id);
+    int is_compact = H5Pget_layout(p) == H5D_COMPACT;
+    H5Pclose(p);
+    return is_compact && H5Dget_storage_size(id) / H5Tget_size(type) <
+                             (hsize_t)H5Sget_simple_extent_npoints(space);
+}
+
 static int describe(struct h5_array *a, const char *path, int with_texts)
 {
     const struct h5 *f = a->file;
@@ -100,11 +128,15 @@ static int describe(struct h5_array *a, const char *path, int with_texts)
     hsize_t dims[H5S_MAX_RANK] = {0};
     int is_column = known == RECORD_TEXT && ndim == 1 && !H5Tis_variable_str(type) && with_texts;
     H5Sget_simple_extent_dims(space, dims, NULL);
+    int is_damaged = is_cut_short(a->id, type, space);
     a->width = is_column ? (int64_t)H5Tget_size(type) : 0;
     H5Tclose(type);
     H5Sclose(space);
     if (known < 0 || (known == RECORD_TEXT && !is_column) || is_null)
         return FAIL(IAU_ERR_FORMAT, "%s: %s holds no numbers of a known type", f->path, path);
+    if (is_damaged)
+        return FAIL(IAU_ERR_FORMAT, "%s: %s is damaged: it has less data than extents", f->path,
+                    path);
     if (ndim < 0 || ndim > RECORD_MAX_DIMS)
         return FAIL(IAU_ERR_FORMAT, "%s: %s has %d extents, at most %d are read", f->path, path,
                     ndim, RECORD_MAX_DIMS);
@@ -244,6 +276,32 @@ void h5_array_convert(struct h5_array *a, enum record_type type)
     a->type = type;
 }
 
+/* HDF5 would quietly take the nearest number where an integer does not fit. */
+static int misfit; /* of the present transfer */
+
+static H5T_conv_ret_t refuse_integer(H5T_conv_except_t what, hid_t from, hid_t to, void *in,
+                                     void *out, void *data)
+{
+    (void)what, (void)from, (void)in, (void)out, (void)data;
+    misfit = H5Tget_class(to) == H5T_INTEGER;
+    return misfit ? H5T_CONV_ABORT : H5T_CONV_UNHANDLED;
+}
+
+/* Properties to read with, kept for all of the run. */
+static hid_t reading(int with_checksums)
+{
+    static hid_t kept[2];
+    h5_enter();
+    hid_t p = kept[with_checksums];
+    if (p <= 0 && (p = H5Pcreate(H5P_DATASET_XFER)) > 0) {
+        H5Pset_type_conv_cb(p, refuse_integer, NULL);
+        H5Pset_edc_check(p, with_checksums ? H5Z_ENABLE_EDC : H5Z_DISABLE_EDC);
+        kept[with_checksums] = p;
+    }
+    h5_leave(IAU_OK);
+    return p > 0 ? p : H5P_DEFAULT;
+}
+
 /* Rows in or out. @param how  HDF5's transfer properties */
 static int transfer(const struct h5_array *a, int64_t first, int64_t n, hid_t how, void *out,
                     const void *in)
@@ -266,9 +324,13 @@ static int transfer(const struct h5_array *a, int64_t first, int64_t n, hid_t ho
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
     }
     hid_t type = memory_type(a);
+    misfit = 0;
     herr_t failed = out ? H5Dread(a->id, type, memory, space, how, out)
                         : H5Dwrite(a->id, type, memory, space, how, in);
-    if (failed < 0)
+    if (failed < 0 && misfit)
+        rc = FAIL(IAU_ERR_FORMAT, "%s: %s: a number does not fit into an integer of %d bits",
+                  a->file->path, what, 8 * (int)h5_type_bytes(a->type));
+    else if (failed < 0)
         rc = h5_fail(a->file, out ? IAU_ERR_FORMAT : IAU_ERR_IO, out ? "read" : "write",
                      a->ndim ? what : a->path);
     H5Tclose(type);
@@ -281,18 +343,12 @@ static int transfer(const struct h5_array *a, int64_t first, int64_t n, hid_t ho
 
 int h5_array_read(const struct h5_array *a, int64_t first, int64_t n, void *out)
 {
-    return transfer(a, first, n, H5P_DEFAULT, out, NULL);
+    return transfer(a, first, n, reading(1), out, NULL);
 }
 
 int h5_array_read_known(const struct h5_array *a, int64_t first, int64_t n, void *out)
 {
-    static hid_t unchecked; /* for all of the run */
-    h5_enter();
-    if (unchecked <= 0 && (unchecked = H5Pcreate(H5P_DATASET_XFER)) > 0)
-        H5Pset_edc_check(unchecked, H5Z_DISABLE_EDC);
-    hid_t how = unchecked > 0 ? unchecked : H5P_DEFAULT;
-    h5_leave(IAU_OK);
-    return transfer(a, first, n, how, out, NULL);
+    return transfer(a, first, n, reading(0), out, NULL);
 }
 
 int h5_array_write(const struct h5_array *a, int64_t first, int64_t n, const void *in)
