@@ -2,10 +2,12 @@
  * samples, through the same trainer, sweeps and IAU step that the program runs. One JSON line a
  * row.
  *
- * usage: bench DIRECTORY REPEATS ROW...   (under mpirun or alone; DIRECTORY takes the random data
- * set) ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient restriction), -256 and -128
- * (that batch), lenet5-infer, iau and iau-cached (one step on LeNet5, without and with the gradient
- * sum). */
+ * usage: bench DIRECTORY REPEATS ROW[:n=N][:batch=B]...   (under mpirun or alone; DIRECTORY takes
+ * the random data set) ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient
+ * restriction), -256 and -128 (that batch), lenet5-infer, iau and iau-cached (one step on LeNet5,
+ * without and with the gradient sum), all on N samples; or reduce, the sum of N 64-bit integers
+ * over the ranks. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,7 @@ static const struct row rows[] = {
     {"vgg19-gr", MODEL_VGG19, 256, 64, 64, 0.005},
     {"iau", MODEL_LENET5, 40000, 64, 16, 0},
     {"iau-cached", MODEL_LENET5, 40000, 64, 16, 0},
+    {"reduce", MODEL_LENET5, 1, 64, 16, 0},
 };
 
 struct bench {
@@ -219,9 +222,31 @@ static void print_row(struct bench *b, const struct row *row, int is_time)
                is_time ? "s" : "samples/s", middle, b->value[is_time ? 0 : b->repeats - 1]);
 }
 
+/* Sums of n integers over the ranks: what the network makes of a reduction. */
+static int run_reduction(struct bench *b, const struct row *row)
+{
+    int64_t *x = mem_alloc(row->n, sizeof *x);
+    int rc = comm_agree(&b->comm, x ? IAU_OK : FAIL(IAU_ERR_MEM, "integers to add"));
+    for (int i = -1; rc == IAU_OK && i < b->repeats; i++) {
+        enum { CALLS = 20 };
+        comm_barrier(&b->comm);
+        double start = timer_now_s();
+        for (int k = 0; k < CALLS; k++)
+            comm_sum_i64(&b->comm, x, row->n);
+        if (i >= 0)
+            b->value[i] = (timer_now_s() - start) / CALLS;
+    }
+    free(x);
+    if (rc == IAU_OK)
+        print_row(b, row, 1);
+    return rc;
+}
+
 static int run_row(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
+    if (strcmp(row->name, "reduce") == 0)
+        return run_reduction(b, row);
     int is_iau = strncmp(row->name, "iau", 3) == 0,
         is_inference = strstr(row->name, "infer") != NULL;
     float *w = NULL;
@@ -241,10 +266,28 @@ out:
     return rc;
 }
 
+/* The row that a word asks for, with what it says of samples and batch. */
+static int find_row(const char *word, struct row *row)
+{
+    size_t length = strcspn(word, ":");
+    *row = (struct row){0};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+        if (strlen(rows[k].name) == length && strncmp(rows[k].name, word, length) == 0)
+            *row = rows[k];
+    for (const char *p = strchr(word, ':'); row->name && p; p = strchr(p + 1, ':'))
+        if (sscanf(p, ":n=%" SCNd64, &row->n) != 1 &&
+            sscanf(p, ":batch=%" SCNd64, &row->batch) != 1)
+            row->name = NULL;
+    return row->name && row->n > 0 && row->batch > 0
+               ? IAU_OK
+               : FAIL(IAU_ERR_USAGE, "no row is named '%s'", word);
+}
+
 int main(int argc, char **argv)
 {
     int rc = IAU_OK;
     struct bench b = {0};
+    struct row row;
     comm_start(&b.comm, &argc, &argv);
     log_init(b.comm.rank, LOG_LEVEL_QUIET);
     gemm_start();
@@ -252,12 +295,8 @@ int main(int argc, char **argv)
     if (argc < 4 || b.repeats < 1 || b.repeats > MAX_REPEATS)
         TRY(comm_agree(&b.comm, FAIL(IAU_ERR_USAGE, "usage: bench DIRECTORY REPEATS ROW...")));
     for (int i = 3; i < argc; i++) {
-        const struct row *row = NULL;
-        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
-            row = strcmp(rows[k].name, argv[i]) == 0 ? &rows[k] : row;
-        TRY(comm_agree(&b.comm,
-                       row ? IAU_OK : FAIL(IAU_ERR_USAGE, "no row is named '%s'", argv[i])));
-        TRY(run_row(&b, row, argv[1]));
+        TRY(comm_agree(&b.comm, find_row(argv[i], &row)));
+        TRY(run_row(&b, &row, argv[1]));
     }
 out:
     comm_stop(&b.comm);
