@@ -22,7 +22,7 @@ BUILD_ASAN   ?= $(BUILD)-asan
 once = $(eval $(1) := $(2))$($(1))
 hdf5_pkg    = $(call once,hdf5_pkg,$(shell for p in hdf5 hdf5-serial hdf5-openmpi; do \
                   pkg-config --exists $$p && echo $$p && break; done))
-PKGS        ?= $(hdf5_pkg) openblas yaml-0.1 libcrypto zlib
+PKGS        ?= $(hdf5_pkg) openblas yaml-0.1 libcrypto zlib matio libzip
 pkg_cflags  = $(call once,pkg_cflags,$(shell pkg-config --cflags $(PKGS)))
 pkg_libs    = $(call once,pkg_libs,$(shell pkg-config --libs $(PKGS)))
 cunit_flags = $(call once,cunit_flags,$(shell pkg-config --cflags cunit))

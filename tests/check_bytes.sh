@@ -47,16 +47,20 @@ methods:
 output: {dir: out}
 END
 
-# same NAME CONFIG "RANKSxTHREADS ..." [OVERRIDES]: every launch gives the digests of the first.
+# same NAME CONFIG "RANKSxTHREADS[:MEMORY] ..." [OVERRIDES]: every launch gives the digests of the first; MEMORY is
+# data.memory_mib.
 same() {
-    local name=$1 config=$2 shape ranks threads wanted=
+    local name=$1 config=$2 shape ranks threads memory wanted=
     local shapes=$3
     shift 3
     for shape in $shapes; do
-        ranks=${shape%x*} threads=${shape#*x}
+        memory=0
+        [[ $shape != *:* ]] || memory=${shape#*:}
+        shape=${shape%:*} ranks=${shape%x*} threads=${shape#*x}
         rm -rf out
-        OMP_NUM_THREADS=$threads launch "$ranks" "$IAU" -q run "$config" "$@" >said 2>&1
-        verdict "$name: $ranks ranks, $threads threads: runs" $? || continue
+        OMP_NUM_THREADS=$threads launch "$ranks" "$IAU" -q run "$config" "$@" "--data.memory_mib=$memory" >said 2>&1
+        shape="$ranks ranks, $threads threads, memory $memory"
+        verdict "$name: $shape: runs" $? || continue
         digests out >found
         if [ -z "$wanted" ]; then
             wanted=$(cat found)
@@ -64,7 +68,7 @@ same() {
             verdict "$name: digests are there" $? found
         else
             diff <(echo "$wanted") found >difference
-            verdict "$name: $ranks ranks, $threads threads: same bytes" $? difference
+            verdict "$name: $shape: same bytes" $? difference
         fi
     done
 }
@@ -98,6 +102,14 @@ same "mlp, batch 1000 of 100 samples" mlp.yaml "1x1 3x1" --train.batch=1000 --da
 same "lenet5, one sample forgotten" lenet5.yaml "1x1 7x1" --forget.ratio=0.0019 --train.epochs=1
 same "lenet5, all but one forgotten" lenet5.yaml "1x1 3x1" --forget.ratio=0.999 --train.epochs=1
 same "lenet5, no validation" lenet5.yaml "1x1 2x1" --data.valid=0 --train.patience=0 --train.epochs=1
+
+# More data than memory: what is streamed gives the bytes of what is held. Two shards of four pools each.
+make_data large 40000 300 3 16
+"$IAU" -q import idx large --out large.h5 --compress || exit 1
+same "mlp, streamed" mlp.yaml "1x1 1x1:5 1x2:5 2x1:3 3x1:3" --data.file=large.h5 --train.epochs=1
+"$IAU" train mlp.yaml --data.file=large.h5 --output.dir=tight --data.memory_mib=4 >said 2>&1
+[ $? -eq 2 ] && grep -q 'origin: data.memory_mib leaves a rank 4 MiB for 2 shards of the training set, but they take 8 in memory, and 5 streamed' said
+verdict "mlp: too little memory to stream is refused" $?
 
 # A request whose samples lie on one rank only: the first rows that are not held out for validation.
 : >ids

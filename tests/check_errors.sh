@@ -58,10 +58,10 @@ damage t10k-labels-idx1-ubyte cat - small/t10k-labels-idx1-ubyte
 import 1 'bad/t10k-labels-idx1-ubyte has 156 bytes, its header says 78' idx bad
 damage t10k-labels-idx1-ubyte cat small/t10k-images-idx3-ubyte
 import 1 'bad/t10k-labels-idx1-ubyte is no IDX label file: it begins with 0x00000803, not 0x00000801' idx bad
-damage train-labels-idx1-ubyte tr '\003' '\013'
-import 1 'bad/train-labels-idx1-ubyte' idx bad
+damage train-labels-idx1-ubyte tr '\001' '\013'
+import 1 'bad/train-labels-idx1-ubyte is no IDX label file' idx bad
 damage t10k-labels-idx1-ubyte tr '\004' '\014'
-import 1 'bad/t10k-labels-idx1-ubyte: label 12 in row [0-9]+ is not in 0..9' idx bad
+import 1 'bad/t10k-labels-idx1-ubyte: label 12 in row [0-9]+ is not in 0..9, those of the training part' idx bad
 damage train-labels-idx1-ubyte cat small/t10k-labels-idx1-ubyte
 import 1 'bad/train-images-idx3-ubyte has 203 images, bad/train-labels-idx1-ubyte has 70 labels' idx bad
 import 1 'large/t10k-images-idx3-ubyte has images of 33x33 pixels' idx small/train-images-idx3-ubyte \
@@ -75,9 +75,14 @@ import 1 'bad/train-images-idx3-ubyte.gz is (truncated|damaged|too short)' idx b
 
 # --- import: CIFAR-10
 mkdir cifar
-for name in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
-    head -c 6146 /dev/zero >"cifar/$name.bin"
+record() { # LABEL
+    printf '%b' "\\x0$1"
+    head -c 3072 /dev/zero
+}
+for i in 1 2 3 4 5; do
+    { record $((i - 1)) && record $((i + 4)); } >cifar/data_batch_$i.bin
 done
+{ record 3 && record 4; } >cifar/test_batch.bin
 works '10 training and 2 test samples' "$IAU" import cifar10 cifar --out cifar.h5
 head -c 6145 /dev/zero >cifar/data_batch_3.bin
 import 1 'cifar/data_batch_3.bin has 6145 bytes, no multiple of the 3073 of a CIFAR-10 record' cifar10 cifar
@@ -89,7 +94,7 @@ import 1 'cannot open cifar/test_batch.bin: No such file' cifar10 cifar
 # --- import: targets
 cp small.h5 taken.h5
 fails 1 'taken.h5 exists; --force replaces it' "$IAU" import idx other --out taken.h5
-damage train-labels-idx1-ubyte tr '\003' '\013'
+damage train-labels-idx1-ubyte tr '\001' '\013'
 fails 1 'bad/train-labels' "$IAU" import idx bad --out taken.h5 --force
 cmp -s small.h5 taken.h5
 verdict "a failed import leaves the earlier file" $?

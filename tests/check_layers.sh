@@ -62,7 +62,9 @@ door "libyaml only in app/config" '<yaml\.h>' 'src/app/config[a-z0-9_]*\.c'
 door "OpenMP only in sweep" '<omp\.h>|# *pragma +omp|_Pragma *\("omp' 'src/sweep/[a-z0-9_]+\.c'
 door "libcrypto only in core/digest" '<openssl/' 'src/core/digest\.c'
 door "Random123 only in core/rng" '<Random123/' 'src/core/rng\.c'
-door "zlib only in data" '<zlib\.h>' 'src/data/[a-z0-9_]+\.c'
+door "zlib only in data and io/mat" '<zlib\.h>' 'src/data/[a-z0-9_]+\.c' 'src/io/mat\.c'
+door "libmatio only in io/mat" '<matio\.h>|\bMat_[A-Z]' 'src/io/mat\.c'
+door "libzip only in io/archive" '<zip\.h>|\bzip_[a-z_]+\(' 'src/io/archive\.c'
 door "exit only in main" '(^|[^_a-z])(exit|_exit|_Exit|quick_exit)\(' 'src/app/main\.c'
 
 for header in include/*/*.h; do

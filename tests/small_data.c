@@ -80,7 +80,8 @@ static void put_array(const struct h5 *f, struct digest *sum, const char *path,
     size_t size = h5_type_bytes(type);
     for (int i = 0; i < ndim; i++)
         size *= (size_t)dims[i];
-    REQUIRE(h5_array_create(&a, f, path, type, ndim, dims, 1 << 14) == IAU_OK);
+    REQUIRE(h5_array_create(&a, f, path, type, ndim, dims, &(struct h5_layout){1 << 14, 0}) ==
+            IAU_OK);
     REQUIRE(h5_array_write(&a, 0, dims[0], data) == IAU_OK);
     REQUIRE(h5_array_close(&a) == IAU_OK);
     digest_array(sum, path, ndim, dims);

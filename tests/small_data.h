@@ -4,7 +4,7 @@
 #ifndef IAU_TESTS_SMALL_DATA_H
 #define IAU_TESTS_SMALL_DATA_H
 
-#include "data/dataset.h"
+#include "data/rows.h"
 #include "data/split.h"
 #include "nn/model.h"
 #include "sweep/sweep.h"

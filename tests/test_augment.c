@@ -257,6 +257,25 @@ static void the_key_is_the_sample_not_its_place(void)
     engine_free(&e);
 }
 
+/* Ids are any integers of 64 bits. */
+static void any_id_has_its_moves(void)
+{
+    static const int64_t id[] = {
+        0, -1, INT64_MIN, INT64_MAX, (int64_t)1 << 56, ((int64_t)1 << 56) - 1};
+    enum { N_ID = sizeof id / sizeof *id, N_EPOCH = 40 };
+    struct augment a = {.opts = {1000, 1}, .seed = 3};
+    for (int i = 0; i < N_ID; i++)
+        for (int j = 0; j < i; j++) {
+            int same = 0;
+            for (a.epoch = 0; a.epoch < N_EPOCH; a.epoch++) {
+                struct augment_move p = augment_draw(&a, id[i]), q = augment_draw(&a, id[j]);
+                same += p.dy == q.dy && p.dx == q.dx;
+                CU_ASSERT_TRUE(p.dy >= -1000 && p.dy <= 1000 && p.dx >= -1000 && p.dx <= 1000);
+            }
+            CU_ASSERT_TRUE(same == 0);
+        }
+}
+
 /* --- training */
 
 struct run {
@@ -480,6 +499,7 @@ int main(int argc, char **argv)
          settings_that_do_not_fit_the_data_are_refused},
         {"a unit holds the moved samples", a_unit_holds_the_moved_samples},
         {"the key is the sample, not its place", the_key_is_the_sample_not_its_place},
+        {"any id has its moves", any_id_has_its_moves},
         {"training gives the same bytes at any rank count",
          training_gives_the_same_bytes_at_any_rank_count},
         {"a resumed run equals an unbroken one", a_resumed_run_equals_an_unbroken_one},

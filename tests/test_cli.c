@@ -50,17 +50,27 @@ static void import_takes_format_sources_and_target(void)
     CU_ASSERT_EQUAL(PARSE(&cli, "import", "idx", "a", "b", "--out", "d.h5", "c", "--name=x",
                           "--shuffle", "4294967295", "e"),
                     IAU_OK);
-    CU_ASSERT_STRING_EQUAL(cli.format, "idx");
-    CU_ASSERT_EQUAL(cli.n_source, 4);
-    CU_ASSERT_STRING_EQUAL(cli.source[2], "c");
-    CU_ASSERT_STRING_EQUAL(cli.source[3], "e");
+    CU_ASSERT_STRING_EQUAL(cli.source.format, "idx");
+    CU_ASSERT_EQUAL(cli.source.files.n, 4);
+    CU_ASSERT_STRING_EQUAL(cli.source.files.v[2], "c");
+    CU_ASSERT_STRING_EQUAL(cli.source.files.v[3], "e");
     CU_ASSERT_STRING_EQUAL(cli.out, "d.h5");
-    CU_ASSERT_STRING_EQUAL(cli.name, "x");
-    CU_ASSERT_EQUAL(cli.has_shuffle, 1);
-    CU_ASSERT_EQUAL(cli.shuffle, 4294967295);
+    CU_ASSERT_STRING_EQUAL(cli.source.name, "x");
+    CU_ASSERT_EQUAL(cli.source.shuffle, 4294967295);
     cli_free(&cli);
     CU_ASSERT_EQUAL(PARSE(&cli, "import", "cifar10", "a", "--out=d.h5"), IAU_OK);
-    CU_ASSERT(!cli.has_shuffle && !cli.name && !cli.force);
+    CU_ASSERT(cli.source.shuffle == -1 && !*cli.source.name && !cli.force && !cli.source.compress);
+    cli_free(&cli);
+    CU_ASSERT_EQUAL(PARSE(&cli, "import", "cifar100", "--compress", "a", "--test-files", "b c",
+                          "--test-fraction=0.25", "--test-files=d", "--labels", "coarse", "--y=l 1",
+                          "--extra=off", "--test-seed", "7", "--out", "d.h5"),
+                    IAU_OK);
+    CU_ASSERT(cli.source.files.n == 1 && cli.source.test_files.n == 2 && cli.source.compress);
+    CU_ASSERT_STRING_EQUAL(cli.source.test_files.v[0], "b c");
+    CU_ASSERT_STRING_EQUAL(cli.source.test_files.v[1], "d");
+    CU_ASSERT(cli.source.test_fraction == 0.25 && cli.source.test_seed == 7 && !cli.source.extra);
+    CU_ASSERT(cli.source.labels == LABELS_COARSE && cli.source.layout == LAYOUT_CHW);
+    CU_ASSERT_STRING_EQUAL(cli.source.y, "l 1");
     cli_free(&cli);
 }
 
@@ -133,9 +143,16 @@ static void wrong_lines_are_refused_with_a_hint(void)
     REFUSE("no --out FILE given", "import", "idx", "a");
     REFUSE("--out needs a value", "import", "idx", "a", "--out");
     REFUSE("--out needs a value", "import", "idx", "a", "--out=");
-    REFUSE("--shuffle takes a seed from 0 to 4294967295, not -1", "import", "idx", "a",
-           "--shuffle=-1");
-    REFUSE("--shuffle takes a seed from 0 to 4294967295, not x", "import", "idx", "--shuffle", "x");
+    REFUSE("--shuffle = -2: must be at least -1; try 'iau import --help'", "import", "idx", "a",
+           "--shuffle=-2");
+    REFUSE("--shuffle: 'x' is no integer; try", "import", "idx", "--shuffle", "x");
+    REFUSE("--test-fraction = 1: must be below 1", "import", "idx", "--test-fraction", "1");
+    REFUSE("--labels: 'rough' is none of fine|coarse", "import", "idx", "--labels=rough");
+    REFUSE("--compress: 'x' is neither on nor off", "import", "idx", "--compress=x");
+    REFUSE("--name needs a value", "import", "idx", "a", "--name");
+    REFUSE("unknown option --compres; did you mean '--compress'?", "import", "--compres");
+    REFUSE("unknown option --format", "import", "--format=idx");
+    REFUSE("--test-seed does not apply to this command", "train", "c.yaml", "--test-seed=1");
     REFUSE("no file given; try 'iau inspect --help'", "inspect", "--digest");
     REFUSE("one argument too many: b", "inspect", "a", "b");
 }

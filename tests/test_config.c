@@ -8,6 +8,7 @@
 #include "app/config_table.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "data/reader.h"
 #include "harness.h"
 #include "io/file.h"
 
@@ -52,7 +53,7 @@ static void defaults_are_the_documented_ones(void)
     struct config cfg;
     accept(&cfg, DATA);
     CU_ASSERT_STRING_EQUAL(cfg.data.file, "d.h5");
-    CU_ASSERT_STRING_EQUAL(cfg.data.source_format, "");
+    CU_ASSERT_STRING_EQUAL(cfg.data.source.format, "");
     CU_ASSERT_EQUAL(cfg.data.seed, 1);
     CU_ASSERT_EQUAL(cfg.data.valid, 0.2);
     CU_ASSERT_EQUAL(cfg.data.mean.n, 0);
@@ -147,8 +148,8 @@ static void overrides_come_after_the_file(void)
     CU_ASSERT_EQUAL(cfg.forget.classes.n, 2);
     CU_ASSERT_EQUAL(cfg.forget.classes.v[1], 5);
     CU_ASSERT_EQUAL(cfg.model.hidden.v[0] * 10 + cfg.model.hidden.v[1], 84);
-    CU_ASSERT_EQUAL(cfg.data.source_files.n, 2);
-    CU_ASSERT_STRING_EQUAL(cfg.data.source_files.v[0], "a b");
+    CU_ASSERT_EQUAL(cfg.data.source.files.n, 2);
+    CU_ASSERT_STRING_EQUAL(cfg.data.source.files.v[0], "a b");
     CU_ASSERT_STRING_EQUAL(cfg.data.file, "x=y.h5");
     config_free(&cfg);
 }
@@ -343,8 +344,8 @@ static void effective_config_reads_back_the_same(void)
     char *second = config_text(&again, SCOPE_ALL, 0);
     CU_ASSERT_STRING_EQUAL(text, second);
     CU_ASSERT_STRING_EQUAL(again.data.file, "my \"data\".h5");
-    CU_ASSERT_STRING_EQUAL(again.data.source_files.v[1], "c\\d");
-    CU_ASSERT_STRING_EQUAL(again.data.source_files.v[2], "e: #f");
+    CU_ASSERT_STRING_EQUAL(again.data.source.files.v[1], "c\\d");
+    CU_ASSERT_STRING_EQUAL(again.data.source.files.v[2], "e: #f");
     CU_ASSERT_STRING_EQUAL(again.forget.ids, "null");
     CU_ASSERT_STRING_EQUAL(again.output.dir, "-x");
     CU_ASSERT_EQUAL(again.train.seed, INT64_MAX);
@@ -546,6 +547,18 @@ static void batch_norm_wants_groups(void)
            "leaves no group of 16 samples");
 }
 
+/* The setting names the formats that the importer knows, in its order. */
+static void formats_are_those_of_the_importer(void)
+{
+    const char *choices = setting_find(config_table(), "data.source.format")->choices;
+    char known[256] = "";
+    for (int i = 0; import_formats[i]; i++) {
+        size_t at = strlen(known);
+        snprintf(known + at, sizeof(known) - at, "%s%s", i ? "|" : "", import_formats[i]->name);
+    }
+    CU_ASSERT_STRING_EQUAL(choices, known);
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -569,6 +582,7 @@ int main(int argc, char **argv)
         {"short memory is an error everywhere", short_memory_is_an_error_everywhere},
         {"models of one's own are lists", models_of_ones_own_are_lists},
         {"batch norm wants groups", batch_norm_wants_groups},
+        {"formats are those of the importer", formats_are_those_of_the_importer},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "config", tests);
 }

@@ -9,7 +9,7 @@
 #include "capture.h"
 #include "core/error.h"
 #include "core/memory.h"
-#include "data/dataset.h"
+#include "data/rows.h"
 #include "data/shard.h"
 #include "harness.h"
 #include "io/file.h"
@@ -69,7 +69,7 @@ static int write_array(struct h5 *f, const char *path, enum record_type type, in
 {
     struct h5_array a = {0};
     int rc = IAU_OK;
-    TRY(h5_array_create(&a, f, path, type, ndim, dims, 4096));
+    TRY(h5_array_create(&a, f, path, type, ndim, dims, &(struct h5_layout){4096, 0}));
     TRY(h5_array_write(&a, 0, dims[0], v));
 out:
     h5_array_close(&a);
@@ -462,9 +462,9 @@ static void bad_labels_and_values_name_their_row(void)
             harness_expect_error(rc, IAU_ERR_FORMAT, cases[i].text);
         }
         harness_expect_error(rows_load(&r, &d, PART_TEST, (int64_t[]){N_TEST}, 1), IAU_ERR_DATA,
-                             "/test/x has no row 37");
+                             "/test/y has no row 37");
         harness_expect_error(rows_load(&r, &d, PART_TEST, (int64_t[]){-1, 3}, 2), IAU_ERR_DATA,
-                             "/test/x has no row -1");
+                             "/test/y has no row -1");
         dataset_close(&d);
         comm_barrier(&test_comm);
         free(path);

@@ -98,13 +98,26 @@ static void units_are_even_and_add_up_to_the_step(void)
     }
 }
 
+/* All pools of an order one after another. */
+static void whole_order(int64_t n, uint64_t seed, int64_t epoch, int shard, int32_t *order)
+{
+    struct shard_order o;
+    int32_t *run = mem_alloc(shard_runs(n), sizeof *run);
+    int64_t done = 0;
+    shard_order_init(&o, n, seed, epoch, shard, run);
+    for (int64_t k = 0; k < shard_pools(n); k++)
+        done += shard_order_pool(&o, k, order + done);
+    CU_ASSERT_EQUAL(done, n);
+    free(run);
+}
+
 /* Walk an epoch as training does and count how often each position comes up. */
 static void walk_epoch(const struct shard_plan *p, int64_t epoch, int *seen)
 {
     for (int j = 0; j < p->n_shard; j++) {
         struct range at = shard_positions(p, j);
         int32_t *order = mem_alloc(size_of(at), sizeof *order);
-        shard_order(size_of(at), 42, epoch, j, order);
+        whole_order(size_of(at), 42, epoch, j, order);
         for (int64_t t = 0; t < p->n_step; t++) {
             struct range unit = shard_unit(p, j, t);
             CU_ASSERT_TRUE(unit.begin >= 0 && unit.end <= size_of(at));
@@ -147,7 +160,7 @@ static void orders_are_permutations(void)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         static int seen[N_ORDER];
         memset(seen, 0, sizeof seen);
-        shard_order(sizes[i], 1, 0, 0, order_a);
+        whole_order(sizes[i], 1, 0, 0, order_a);
         for (int64_t k = 0; k < sizes[i]; k++)
             if (order_a[k] >= 0 && order_a[k] < sizes[i])
                 seen[order_a[k]]++;
@@ -160,21 +173,21 @@ static void orders_are_permutations(void)
 
 static void orders_depend_on_seed_epoch_and_shard_alone(void)
 {
-    shard_order(N_ORDER, 7, 3, 2, order_a);
-    shard_order(N_ORDER, 7, 3, 2, order_b);
+    whole_order(N_ORDER, 7, 3, 2, order_a);
+    whole_order(N_ORDER, 7, 3, 2, order_b);
     CU_ASSERT_EQUAL(same_places(order_a, order_b, N_ORDER), N_ORDER);
     /* Two random orders of n things agree in about one place. */
-    shard_order(N_ORDER, 8, 3, 2, order_b);
+    whole_order(N_ORDER, 8, 3, 2, order_b);
     CU_ASSERT_TRUE(same_places(order_a, order_b, N_ORDER) < 20);
-    shard_order(N_ORDER, 7, 4, 2, order_b);
+    whole_order(N_ORDER, 7, 4, 2, order_b);
     CU_ASSERT_TRUE(same_places(order_a, order_b, N_ORDER) < 20);
-    shard_order(N_ORDER, 7, 3, 3, order_b);
+    whole_order(N_ORDER, 7, 3, 3, order_b);
     CU_ASSERT_TRUE(same_places(order_a, order_b, N_ORDER) < 20);
 }
 
 static void orders_are_the_same_on_every_rank(void)
 {
-    shard_order(N_ORDER, 7, 3, 2, order_a);
+    whole_order(N_ORDER, 7, 3, 2, order_a);
     uint64_t hash = 0;
     for (int64_t i = 0; i < N_ORDER; i++)
         hash = hash * 0x9e3779b97f4a7c15u + (uint64_t)order_a[i];
@@ -188,7 +201,7 @@ static void orders_are_local_and_mixed(void)
 {
     enum { N = 10 * 4096 + 100, N_RUN = (N + 63) / 64 };
     int32_t *order = mem_alloc(N, sizeof *order);
-    shard_order(N, 5, 0, 0, order);
+    whole_order(N, 5, 0, 0, order);
     for (int64_t done = 0; done < N; done += 4096) {
         char touched[N_RUN] = {0};
         int64_t count = N - done < 4096 ? N - done : 4096, runs = 0, neighbours = 0;

@@ -224,7 +224,7 @@ static double mean_gradient(struct bench *b, const struct part *p, float *g, str
     sums_begin(&b->sums, &p->n);
     sweep_add_step_gradient(&b->engine, b->w, mine, &b->sums, 1);
     CU_ASSERT_EQUAL(sweep_reduce(&b->engine, &b->sums, "a gradient"), IAU_OK);
-    sums_mean(&b->sums, 0, g);
+    sums_mean(&b->sums, 0, 0, b->model.n_param, g);
     return sums_value(&b->sums, 0, VALUE_LOSS) / (double)p->n;
 }
 
@@ -268,7 +268,7 @@ static void check_restriction(struct bench *b, enum restriction_norm norm, doubl
     sums_begin(&b->sums, &p.n);
     sweep_add_step_product(&b->engine, b->w, v, mine.n_unit, &b->sums);
     CU_ASSERT_EQUAL(sweep_reduce(&b->engine, &b->sums, "a product"), IAU_OK);
-    sums_mean(&b->sums, 0, v);
+    sums_mean(&b->sums, 0, 0, n, v);
     for (int64_t i = 0; i < n; i++)
         g[i] += (float)alpha * v[i];
     snprintf(quantity, sizeof quantity, "restricted_loss_%s", name);

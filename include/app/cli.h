@@ -2,7 +2,7 @@
 #ifndef IAU_APP_CLI_H
 #define IAU_APP_CLI_H
 
-#include <stdint.h>
+#include "data/opts.h"
 
 enum command {
     COMMAND_NONE, /* `iau --help`, `iau --version` */
@@ -24,7 +24,7 @@ enum campaign_verb {
     N_CAMPAIGN_VERB
 };
 
-/* Texts are borrowed from argv. */
+/* Texts are borrowed from argv, but for those of `source`. */
 struct cli {
     enum command command;
     int help, version;  /* print that and stop; nothing else is checked then */
@@ -35,15 +35,10 @@ struct cli {
     int dry_run; /* the same, but for import: check and print the plan */
     const char *config; /* train, unlearn, evaluate, run, campaign: the YAML file */
     int n_override;
-    const char **override; /* owned array; "--section.key=value", as config_parse takes them */
-    const char *format;    /* import; one of data.source.format's */
-    int n_source;
-    const char **source; /* owned array; import, at least one */
-    const char *out;     /* import; the dataset file */
-    const char *name;    /* import; the data set's name, or NULL */
-    int has_shuffle;     /* import */
-    int64_t shuffle;     /* its seed, in [0, 2^32) */
-    int has_verb;        /* campaign */
+    const char **override;     /* owned array; "--section.key=value", as config_parse takes them */
+    struct source_opts source; /* owned; import: the settings data.source.*, as options */
+    const char *out;           /* import; the dataset file */
+    int has_verb;              /* campaign */
     enum campaign_verb verb;
     const char *task, *stage; /* campaign run, status: lists of numbers, or NULL */
     int left;                 /* campaign status: print only what is left */

@@ -85,6 +85,14 @@ const char *setting_type_text(const struct setting *s);
  * do.
  *  @param[out] buf  room for 80 characters */
 void setting_range_text(const struct setting *s, char *buf);
+/** Local. The option of `iau import` that a setting is, data.source.test_seed for --test-seed; ""
+ * for one that is none. */
+enum { SOURCE_OPTION_CHARS = 32 };
+void setting_source_option(const struct setting *s, char name[SOURCE_OPTION_CHARS]);
+/** Local. Print words in lines of at most 80 columns, each after `indent` blanks. */
+void config_print_wrapped(FILE *f, const char *text, int indent);
+/** Local. Print the options of `iau import` that are settings. */
+void config_print_source_options(FILE *f);
 /** Local. Bytes of a field of this type. */
 size_t setting_size(enum setting_type type);
 

@@ -1,4 +1,4 @@
-/* Error codes, and the one message a rank keeps for the error it is about to return. */
+/* Error codes, and the one message a thread keeps for the error it is about to return. */
 #ifndef IAU_CORE_ERROR_H
 #define IAU_CORE_ERROR_H
 
@@ -25,8 +25,8 @@ enum iau_error {
 #undef X
 };
 
-/** Local. Remember file, line and message of an error on this rank; the first one since
- * `error_clear` stays.
+/** Local. Remember file, line and message of an error on this thread; the first one since
+ * `error_clear` stays. Control characters in it become blanks.
  *  @return `code`, so that `return FAIL(...)` reads naturally */
 int error_set(int code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -27,6 +27,13 @@ void exact_merge(int64_t *acc, const int64_t *other, int64_t n);
 void exact_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor);
 /** Local. out[i] += acc[i] / scale * factor, added in double and rounded once. */
 void exact_add_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor);
+/** Local. How many x are not finite or reach 2^bits. */
+int64_t exact_count_bad(const float *x, int64_t n, int bits);
+/** Local. What exact_set makes of x and one of the conversions below of that, in one go: out[i] =
+ * or += round(x[i] * scale) / scale * factor. */
+void exact_round(float *out, const float *x, int64_t n, double scale, double factor);
+void exact_add_round(float *out, const float *x, int64_t n, double scale, double factor);
+void exact_round_double(double *out, const float *x, int64_t n, double scale, double factor);
 /** Local. out[i] = acc[i] / scale * factor in double. */
 void exact_to_double(double *out, const int64_t *acc, int64_t n, double scale, double factor);
 

@@ -14,6 +14,9 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. A live line: replaces itself on a terminal, at most ten times a second; nothing where
  * stdout is no terminal. */
 void log_live(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** Local. How far a long piece of work has come: a live line; where stdout is no terminal, a line
+ * every half a minute. */
+void log_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. Whether live lines are shown. */
 int log_is_live(void);
 /** Local. Whether this process logs at the verbose level, at which errors name their place in the

@@ -13,7 +13,9 @@ struct rng {
     uint64_t stream; /* for instance tensor, or epoch and shard */
 };
 
-/** Local. 128 random bits at `index` as four words. */
+enum { RNG_INDEX_BITS = 56 };
+
+/** Local. 128 random bits at `index` < 2^RNG_INDEX_BITS as four words. */
 void rng_words(const struct rng *r, uint64_t index, uint32_t out[4]);
 /** Local. Uniform in [0, 1) with 24 bits, exactly representable as float. */
 float rng_uniform(const struct rng *r, uint64_t index);

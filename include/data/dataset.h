@@ -24,19 +24,16 @@ struct dataset {
     int is_table;      /* stored as [n][d] */
     int n_class;       /* labels lie in [0, n_class) */
     char **class_name; /* owned, [n_class] */
-    float *mean,
-        *std; /* owned, [c]: of the train part, in units of the stored value / 255 for uint8 */
+    float *mean, *std; /* owned, [c]: of the train part, of stored values divided by dataset_unit */
     char digest[DIGEST_CHARS]; /* as stored in the file */
 };
 
-/* Samples in memory, as stored in the file. */
-struct rows {
-    enum dataset_part part;
-    int64_t n;           /* samples held; 0 is legal */
-    size_t sample_bytes; /* of one sample in x */
-    void *x;             /* owned; [n][c][h][w] uint8 or float */
-    int32_t *label;      /* owned; [n] */
-};
+/** Local. What stored values are divided by: uint8 images lie in [0, 1] then; tables are as they
+ * are. */
+static inline double dataset_unit(int is_u8, int is_table)
+{
+    return is_u8 && !is_table ? 255 : 1;
+}
 
 /** Collective. Open, check and describe a dataset file. `d` is empty, and safe to close, on error.
  *  @return IAU_OK, IAU_ERR_IO, IAU_ERR_FORMAT or IAU_ERR_MEM, equal on all ranks */
@@ -47,13 +44,6 @@ int dataset_open_local(struct dataset *d, const char *path);
 int dataset_is_one(const char *path);
 /** Local. Release; fine on an empty or closed `d`. */
 void dataset_close(struct dataset *d);
-/** Local. Load the samples and labels at `n` ascending row numbers of a part; order kept. Labels
- * outside [0, n_class) and non-finite values are IAU_ERR_FORMAT naming the row. Reads whole runs of
- * rows. */
-int rows_load(struct rows *r, const struct dataset *d, enum dataset_part part, const int64_t *row,
-              int64_t n);
-/** Local. Release; fine on an empty `r`. */
-void rows_free(struct rows *r);
 /** Local. Recompute the digest of a dataset file by reading all of it, which also verifies every
  * chunk's checksum.
  *  @param hex  the digest of the data; IAU_ERR_FORMAT where the stored one differs */

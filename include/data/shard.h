@@ -36,8 +36,34 @@ struct range shard_unit(const struct shard_plan *p, int j, int64_t t);
 /** Samples of step t over all shards: B, or the rest in the last one, without units that are left
  * out. */
 int64_t shard_step_samples(const struct shard_plan *p, int64_t t);
-/** The order of a shard of `n` samples in an epoch: runs of 64 are shuffled, then samples inside
- * each pool of 64 runs; keyed by (seed, epoch, shard). order[0..n) gets places in [0, n). */
-void shard_order(int64_t n, uint64_t seed, int64_t epoch, int shard, int32_t *order);
+
+/* The order of a shard's samples in an epoch: runs of SHARD_RUN neighbours are shuffled, then the
+ * samples inside each pool of 64 runs; keyed by (seed, epoch, shard). Random enough to train, and
+ * sequential enough to stream: a pool is what must be in memory at a time. */
+enum { SHARD_RUN = 64, SHARD_POOL = 64 * SHARD_RUN };
+
+struct shard_order {
+    int64_t n;
+    uint64_t seed, stream;
+    int64_t n_run, short_run; /* where the run that is shorter than the others comes, or n_run */
+    const int32_t *run;       /* borrowed, [n_run] */
+};
+
+/** Runs of a shard of n samples. */
+static inline int64_t shard_runs(int64_t n)
+{
+    return (n + SHARD_RUN - 1) / SHARD_RUN;
+}
+/** Pools of them. */
+static inline int64_t shard_pools(int64_t n)
+{
+    return (n + SHARD_POOL - 1) / SHARD_POOL;
+}
+/** Shuffle the runs of a shard of n < 2^31 samples. @param run  [shard_runs(n)]; it stays in use */
+void shard_order_init(struct shard_order *o, int64_t n, uint64_t seed, int64_t epoch, int shard,
+                      int32_t *run);
+/** The samples of a pool in their order, as places in [0, n). @return how many: SHARD_POOL, or what
+ * is left in the last pool */
+int64_t shard_order_pool(const struct shard_order *o, int64_t pool, int32_t *place);
 
 #endif

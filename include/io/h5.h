@@ -39,6 +39,9 @@ int h5_create(struct h5 *f, const char *path, const char *shown);
 int h5_create_image(struct h5 *f, const char *path);
 /** Close a file made by `h5_create_image` and hand out its bytes; the caller frees *p. */
 int h5_close_image(struct h5 *f, void **p, size_t *n_bytes);
+/** Let the system begin to bring to disk what was written so far, so that the final sync is short;
+ * a hint. */
+void h5_begin_sync(const struct h5 *f);
 /** Close; fine on a zeroed or closed file. Only a written file can fail here. */
 int h5_close(struct h5 *f);
 
@@ -48,18 +51,28 @@ int h5_close(struct h5 *f);
 int h5_array_open(struct h5_array *a, const struct h5 *f, const char *path);
 /** The same, and columns of texts of a fixed width, too. */
 int h5_array_open_any(struct h5_array *a, const struct h5 *f, const char *path);
-/** Create an array and the groups above it, chunked along the first extent to about `chunk_bytes`,
- * with a Fletcher-32 checksum; a scalar lies in the object header, whose metadata checksum covers
- * it. */
+/* How an array is laid out. */
+struct h5_layout {
+    int64_t chunk_bytes; /* about as large are its chunks, whole rows each */
+    int compress;        /* shuffle and deflate */
+};
+
+/** Create an array and the groups above it, chunked along the first extent, with a Fletcher-32
+ * checksum; a scalar lies in the object header, whose metadata checksum covers it. */
 int h5_array_create(struct h5_array *a, const struct h5 *f, const char *path, enum record_type type,
-                    int ndim, const int64_t *dims, int64_t chunk_bytes);
+                    int ndim, const int64_t *dims, const struct h5_layout *layout);
 /** The same for a column of n texts of `width` bytes each, NUL included. */
 int h5_texts_create(struct h5_array *a, const struct h5 *f, const char *path, int64_t n,
-                    int64_t width, int64_t chunk_bytes);
+                    int64_t width, const struct h5_layout *layout);
+/** From now on rows are read as numbers of `type`, whatever the file holds. */
+void h5_array_convert(struct h5_array *a, enum record_type type);
 /** Read or write `n` rows (of the first extent) from row `first` on, as a->type; a scalar is one
  * row. */
 int h5_array_read(const struct h5_array *a, int64_t first, int64_t n, void *out);
 int h5_array_write(const struct h5_array *a, int64_t first, int64_t n, const void *in);
+/** Read rows that were read before: the checksums of their chunks are not computed again, which
+ * takes two thirds of the time. */
+int h5_array_read_known(const struct h5_array *a, int64_t first, int64_t n, void *out);
 /** Close; fine on a zeroed or closed array. Writes what HDF5 still held back, so a writer checks
  * the result. */
 int h5_array_close(struct h5_array *a);

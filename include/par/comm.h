@@ -10,6 +10,7 @@
 struct comm {
     MPI_Comm mpi; /* owned; a duplicate of the world, or MPI_COMM_NULL when empty */
     int rank, size;
+    int one_host; /* all ranks share memory */
 };
 
 /** Collective over the world. MPI_Init (funneled threads) and a communicator of our own. */

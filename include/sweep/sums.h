@@ -14,15 +14,16 @@ struct segment {
     int n_value;       /* doubles a unit adds, such as loss and hits */
     int64_t n_samples; /* global, over which the sum runs: fixes the scale */
     double scale;
+    int expects_one;   /* addend of the vector, which is then: */
+    const float *lone; /* borrowed */
 };
 
 struct sums {
     int n_segment;
     struct segment segment[SUMS_MAX_SEGMENTS];
     int n_thread;
-    int64_t
-        length;   /* of one accumulator: segments, then a count of bad addends, then a stop flag */
-    int64_t *acc; /* owned, [n_thread][length]; the first holds the result after the reduction */
+    int64_t length; /* of one accumulator: segments, then room for the three below */
+    int64_t *acc;   /* owned, [n_thread][length]; the first holds the result after the reduction */
     uint8_t *touched; /* owned, [n_thread][n_segment]: the segment's vector holds an addend, not old
                          numbers */
     int64_t *first_bad; /* owned, [n_thread]: position of the first bad addend in its segment, or
@@ -34,18 +35,29 @@ int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_valu
 void sums_free(struct sums *s);
 /** Local. Start anew and fix the scales for sums over n_samples[segment] >= 1 samples. */
 void sums_begin(struct sums *s, const int64_t *n_samples);
+/** Local. Promise that a segment's vector gets one addend over all threads and ranks, which stays
+ * in place until its mean or total is taken: it is then not turned to integers and back, with the
+ * same result. */
+void sums_expect_one(struct sums *s, int segment);
 /** Local. Add a unit's vector (NULL if n_vector is 0) and values to a thread's accumulator. */
 void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value);
 /** Local. Zero the vectors that no unit has added to; before threads are merged. */
 void sums_settle(struct sums *s);
-/** Local, after the reduction: mean over the segment's samples as float, sum as double, a value's
- * sum. */
-void sums_mean(const struct sums *s, int segment, float *out);
-/** Local. out += weight * mean. */
-void sums_add_mean(const struct sums *s, int segment, double weight, float *out);
+/** Local, after the reduction: mean over the segment's samples of n places of the vector from
+ * `begin` on, as float. */
+void sums_mean(const struct sums *s, int segment, int64_t begin, int64_t n, float *out);
+/** Local. The same times `weight`, added to out. */
+void sums_add_mean(const struct sums *s, int segment, double weight, int64_t begin, int64_t n,
+                   float *out);
+/** Local. The vector's sum as double; a value's sum. */
 void sums_total(const struct sums *s, int segment, double *out);
 double sums_value(const struct sums *s, int segment, int i);
-/** Local. Places of the count of bad addends and of the stop flag in an accumulator. */
+/** Local. Places in an accumulator of a failure to read, of the count of bad addends, and of the
+ * stop flag. */
+static inline int64_t *sums_failed(struct sums *s, int thread)
+{
+    return s->acc + thread * s->length + s->length - 3;
+}
 static inline int64_t *sums_bad(struct sums *s, int thread)
 {
     return s->acc + thread * s->length + s->length - 2;

@@ -9,8 +9,10 @@
 #include "core/lists.h"
 #include "core/timer.h"
 #include "data/augment.h"
-#include "data/dataset.h"
+#include "data/feed.h"
+#include "data/rows.h"
 #include "data/split.h"
+#include "data/stream.h"
 #include "kernel/gather.h"
 #include "nn/model.h"
 #include "par/comm.h"
@@ -42,7 +44,11 @@ struct engine {
                                  everywhere else */
     enum phase
         phase; /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
-    struct cost cost; /* running totals; whoever wants a part takes differences */
+    struct cost cost;     /* running totals; whoever wants a part takes differences */
+    int64_t memory_bytes; /* of this rank for samples; beyond that they are streamed; 0: no limit */
+    int64_t used_bytes;   /* of them */
+    int failed; /* what reading samples gave in the midst of a sweep or step, until it is agreed on
+                 */
 };
 
 /* A thread's own arrays. */
@@ -54,26 +60,24 @@ struct worker {
                       engine_augment */
 };
 
-/* Samples in memory to be worked on as units. */
+/* Samples to be worked on as units. */
 struct work {
     const struct rows *rows;
     int64_t n_unit;
     const struct piece *piece; /* [n_unit], or NULL: `unit` samples after another, n in all */
     int64_t n;
+    struct share_stream *stream;   /* of a share that is not in memory as a whole, or NULL */
     const struct augment *augment; /* or NULL: samples as they are */
 };
 
-/* One unit's samples: index[0..n) into the rows. */
-struct piece {
-    const int32_t *index;
-    int n;
-};
-
-/* This rank's part of an index set. */
+/* This rank's part of an index set: in memory, or streamed in row order, window by window. */
 struct share {
-    struct rows rows;
-    int64_t n_global; /* samples of the whole set */
-    int64_t first;    /* position of the first own sample in the set */
+    struct rows rows;            /* streamed: x is NULL */
+    int64_t n_global;            /* samples of the whole set */
+    int64_t first;               /* position of the first own sample in the set */
+    struct share_stream *stream; /* owned; or NULL */
+    struct engine *engine;       /* borrowed */
+    int64_t n_bytes;             /* of the engine's memory for samples */
 };
 
 /** Local. Prepare to run `model` on samples of `dataset`, normalised by `mean` and `std` (NULL or
@@ -91,11 +95,14 @@ int engine_keep(struct engine *e, int n);
  *  @return IAU_OK or IAU_ERR_MEM */
 int engine_tangents(struct engine *e);
 int engine_augment(struct engine *e);
+/** Local. Bytes that are left of this rank's memory for samples; INT64_MAX without a limit. */
+int64_t engine_memory_left(const struct engine *e);
 /** Local. Threads a rank will use, from the OpenMP environment. */
 int engine_threads(void);
 
-/** Collective. Load this rank's share of a set. @return IAU_OK or an agreed error */
-int share_load(struct share *s, const struct engine *e, const struct index_set *set);
+/** Collective. Load this rank's share of a set, or get ready to stream it where the engine's memory
+ * is short; `set` must then outlive it. @return IAU_OK or an agreed error */
+int share_load(struct share *s, struct engine *e, const struct index_set *set);
 void share_free(struct share *s);
 /** The whole share as work. */
 struct work share_work(const struct engine *e, const struct share *s);
@@ -106,10 +113,22 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit,
                void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
+/** Local. Call piece(ctx, begin, n) for pieces of [0, total) of at most SWEEP_PIECE, on all
+ * threads, in any order; booked as update. */
+enum { SWEEP_PIECE = 4096 };
+void sweep_pieces(struct engine *e, int64_t total,
+                  void (*piece)(void *ctx, int64_t begin, int64_t n), void *ctx);
+/** Local. The same for every unit of `work`, which may gather that unit's samples. Where they are
+ * streamed, reading can fail: the units that are left are not called then, and the next
+ * sweep_reduce comes out as that error. */
+void sweep_work(struct engine *e, const struct work *work,
+                void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx);
+/** Local. Remember the error of a sweep or step for its sweep_reduce; IAU_OK is none. */
+void engine_fail(struct engine *e, int rc);
 /** Collective. Sum over threads and ranks. @param what  what is summed, for messages; NULL: give
  * none
- *  @return IAU_OK, or IAU_ERR_NUMERIC naming `what` and the tensor where an addend was not finite
- * or too large */
+ *  @return IAU_OK, IAU_ERR_NUMERIC naming `what` and the tensor where an addend was not finite or
+ * too large, or where samples could not be read that agreed error */
 int sweep_reduce(struct engine *e, struct sums *s, const char *what);
 
 /* The values that gradient and loss sweeps add. */

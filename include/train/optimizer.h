@@ -22,5 +22,10 @@ void optimizer_free(struct optimizer *o);
  *  (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps). SGD: buf = mu buf + g (first step buf = g), update buf.
  * Weight decay adds wd * w to g in both. */
 void optimizer_step(struct optimizer *o, double lr, float *w, const float *g);
+/** The same step in pieces: once optimizer_begin, then every place once, in any order and by any
+ * thread; w and g are those of the places [begin, begin + n). */
+void optimizer_begin(struct optimizer *o);
+void optimizer_piece(struct optimizer *o, double lr, int64_t begin, int64_t n, float *w,
+                     const float *g);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef IAU_TRAIN_STATE_H
 #define IAU_TRAIN_STATE_H
 
-#include "data/shard.h"
+#include "data/feed.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
@@ -25,12 +25,8 @@ struct training {
     const struct trainer *trainer; /* borrowed */
     struct train_state state;
     struct shard_plan plan;
-    struct range shards; /* this rank's */
-    struct rows rows;    /* their samples */
+    struct feed feed; /* the samples of this rank's shards */
     struct augment augment;
-    int64_t *id;         /* owned, [rows.n]: stable ids; NULL without augmentation */
-    int32_t *order;      /* owned, [rows.n] */
-    struct piece *piece; /* owned, one per own shard */
     struct share valid;
     struct sums sums;
     float *g, *v; /* owned, [n_param + n_buffer] */

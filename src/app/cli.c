@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/config.h"
 #include "app/config_table.h"
 #include "core/error.h"
 #include "core/memory.h"
@@ -21,7 +22,7 @@ enum {
     FOR_INSPECT = 1 << COMMAND_INSPECT
 };
 
-enum option_type { OPTION_FLAG, OPTION_TEXT, OPTION_SEED };
+enum option_type { OPTION_FLAG, OPTION_TEXT };
 
 struct option {
     const char *name;
@@ -40,8 +41,6 @@ static const struct option options[] = {
     {"--strict", 0, OPTION_FLAG, offsetof(struct cli, strict), FOR_CONFIG},
     {"--dry-run", 0, OPTION_FLAG, offsetof(struct cli, dry_run), FOR_CONFIG},
     {"--out", 0, OPTION_TEXT, offsetof(struct cli, out), FOR_IMPORT},
-    {"--name", 0, OPTION_TEXT, offsetof(struct cli, name), FOR_IMPORT},
-    {"--shuffle", 0, OPTION_SEED, offsetof(struct cli, shuffle), FOR_IMPORT},
     {"--task", 0, OPTION_TEXT, offsetof(struct cli, task), FOR_CAMPAIGN},
     {"--stage", 0, OPTION_TEXT, offsetof(struct cli, stage), FOR_CAMPAIGN},
     {"--left", 0, OPTION_FLAG, offsetof(struct cli, left), FOR_CAMPAIGN},
@@ -89,51 +88,131 @@ static const struct option *find_option(const char *arg)
     return NULL;
 }
 
+/* --- the options of `iau import` that are settings: --test-fraction is data.source.test_fraction
+ */
+
+enum { MOST_SOURCE = 32 };
+static const char source_section[] = "data.source.";
+
+static const struct setting *find_source_option(const char *arg)
+{
+    struct setting_table t = config_table();
+    char name[SOURCE_OPTION_CHARS];
+    size_t len = strcspn(arg, "=");
+    for (int i = 0; i < t.n; i++) {
+        setting_source_option(&t.row[i], name);
+        if (*name && strlen(name) == len && strncmp(name, arg, len) == 0)
+            return &t.row[i];
+    }
+    return NULL;
+}
+
+static void *source_field(struct cli *cli, const struct setting *s)
+{
+    return (char *)&cli->source + (s->offset - offsetof(struct config, data.source));
+}
+
+/* Store a value; a list grows by it. */
+static int set_source(struct cli *cli, const struct setting *s, const char *name, const char *value)
+{
+    struct text_list *field = source_field(cli, s);
+    int64_t n = s->type == SETTING_TEXTS ? field->n : 0;
+    char **all = mem_alloc(n + 1, sizeof *all);
+    if (!all)
+        return FAIL(IAU_ERR_MEM, "no memory for the command line");
+    for (int64_t i = 0; i < n; i++)
+        all[i] = field->v[i];
+    all[n] = (char *)value;
+    struct text_list list = {n + 1, all};
+    struct setting_value v = {"command line", name, &list, s->type == SETTING_TEXTS};
+    int rc = setting_assign(s, field, &v);
+    free(all);
+    if (rc == IAU_OK || rc == IAU_ERR_MEM)
+        return rc;
+    char why[300];
+    snprintf(why, sizeof why, "%s", error_message());
+    error_clear();
+    return usage_error(cli, why, "", NULL);
+}
+
+static int init_source(struct cli *cli)
+{
+    struct setting_table t = config_table();
+    int rc = IAU_OK;
+    for (int i = 0; i < t.n && rc == IAU_OK; i++)
+        if (strncmp(t.row[i].key, source_section, sizeof source_section - 1) == 0)
+            rc = setting_default(&t.row[i], source_field(cli, &t.row[i]));
+    return rc;
+}
+
+static void free_source(struct cli *cli)
+{
+    struct setting_table t = config_table();
+    for (int i = 0; i < t.n; i++)
+        if (strncmp(t.row[i].key, source_section, sizeof source_section - 1) == 0)
+            setting_free(&t.row[i], source_field(cli, &t.row[i]));
+}
+
 static int unknown_option(const struct cli *cli, const char *arg)
 {
-    const char *names[N_OPTION];
-    char word[64];
-    int n = 0;
+    struct setting_table t = config_table();
+    const char *names[N_OPTION + MOST_SOURCE];
+    char word[64], source[MOST_SOURCE][SOURCE_OPTION_CHARS];
+    int n = 0, n_source = 0;
     for (int i = 0; i < N_OPTION; i++)
         if (options[i].commands & 1 << cli->command)
             names[n++] = options[i].name;
+    for (int i = 0; i < t.n && cli->command == COMMAND_IMPORT && n_source < MOST_SOURCE; i++) {
+        setting_source_option(&t.row[i], source[n_source]);
+        if (*source[n_source])
+            names[n++] = source[n_source++];
+    }
     snprintf(word, sizeof(word), "%.*s", (int)strcspn(arg, "="), arg);
     return usage_error(cli, "unknown option ", arg, word_nearest(word, names, n));
 }
 
-static int set_seed(struct cli *cli, const struct option *o, const char *value)
+/* The value of an option, behind '=' or in the next argument; "" if there is none. */
+static const char *value_of(const char *arg, int argc, char *const *argv, int *i)
 {
-    static const struct setting seed = {.type = SETTING_INT, .lo = 0, .hi = 4294967295.0};
-    char *text[1] = {(char *)value};
-    struct text_list list = {1, text};
-    struct setting_value v = {"command line", o->name, &list, 0};
-    cli->has_shuffle = 1;
-    if (setting_assign(&seed, (char *)cli + o->offset, &v) == IAU_OK)
-        return IAU_OK;
-    error_clear();
-    return usage_error(cli, "--shuffle takes a seed from 0 to 4294967295, not ", value, NULL);
+    const char *equals = strchr(arg, '=');
+    return equals ? equals + 1 : ++*i < argc ? argv[*i] : "";
+}
+
+static int read_source_option(struct cli *cli, const struct setting *s, int argc, char *const *argv,
+                              int *i)
+{
+    char name[SOURCE_OPTION_CHARS];
+    setting_source_option(s, name);
+    if (cli->command != COMMAND_IMPORT)
+        return usage_error(cli, name, " does not apply to this command", NULL);
+    int is_flag = s->type == SETTING_SWITCH && !strchr(argv[*i], '=');
+    const char *value = is_flag ? "on" : value_of(argv[*i], argc, argv, i);
+    if (!*value)
+        return usage_error(cli, name, " needs a value", NULL);
+    return set_source(cli, s, name, value);
 }
 
 /* argv[*i] is an option other than an override of a setting. */
 static int read_option(struct cli *cli, int argc, char *const *argv, int *i)
 {
-    const char *arg = argv[*i], *equals = strchr(arg, '=');
+    const char *arg = argv[*i];
     const struct option *o = find_option(arg);
+    const struct setting *s = o ? NULL : find_source_option(arg);
+    if (s)
+        return read_source_option(cli, s, argc, argv, i);
     if (!o)
         return unknown_option(cli, arg);
     if (!(o->commands & 1 << cli->command))
         return usage_error(cli, o->name, " does not apply to this command", NULL);
     if (o->type == OPTION_FLAG) {
-        if (equals)
+        if (strchr(arg, '='))
             return usage_error(cli, o->name, " takes no value", NULL);
         *(int *)((char *)cli + o->offset) = 1;
         return IAU_OK;
     }
-    const char *value = equals ? equals + 1 : ++*i < argc ? argv[*i] : "";
+    const char *value = value_of(arg, argc, argv, i);
     if (!*value)
         return usage_error(cli, o->name, " needs a value", NULL);
-    if (o->type == OPTION_SEED)
-        return set_seed(cli, o, value);
     *(const char **)((char *)cli + o->offset) = value;
     return IAU_OK;
 }
@@ -153,6 +232,20 @@ static int read_override(struct cli *cli, const char *arg)
         return usage_error(cli, arg, " needs a value: --section.key=value", NULL);
     cli->override[cli->n_override++] = arg;
     return IAU_OK;
+}
+
+/* The format, then sources. */
+static int read_import_word(struct cli *cli, const char *arg)
+{
+    const struct setting *format = setting_find(config_table(), "data.source.format");
+    if (*cli->source.format)
+        return set_source(cli, setting_find(config_table(), "data.source.files"), "SOURCE", arg);
+    int rc = set_source(cli, format, "FORMAT", arg);
+    if (rc != IAU_ERR_USAGE)
+        return rc;
+    error_clear();
+    return FAIL(IAU_ERR_USAGE, "unknown format %s: must be one of %s; try 'iau import --help'", arg,
+                format->choices);
 }
 
 static int read_verb(struct cli *cli, const char *arg)
@@ -178,13 +271,9 @@ static int read_word(struct cli *cli, const char *arg)
     }
     if (cli->command == COMMAND_CAMPAIGN && !cli->has_verb)
         return read_verb(cli, arg);
-    if (cli->command == COMMAND_IMPORT && cli->format) {
-        cli->source[cli->n_source++] = arg;
-        return IAU_OK;
-    }
-    const char **place = cli->command == COMMAND_IMPORT    ? &cli->format
-                         : cli->command == COMMAND_INSPECT ? &cli->file
-                                                           : &cli->config;
+    if (cli->command == COMMAND_IMPORT)
+        return read_import_word(cli, arg);
+    const char **place = cli->command == COMMAND_INSPECT ? &cli->file : &cli->config;
     if (*place)
         return usage_error(cli, "one argument too many: ", arg, NULL);
     *place = arg;
@@ -193,22 +282,9 @@ static int read_word(struct cli *cli, const char *arg)
 
 static int check_import(const struct cli *cli)
 {
-    const struct setting *format = setting_find(config_table(), "data.source.format");
-    char *copy = NULL;
-    char *text[1] = {(char *)cli->format};
-    struct text_list list = {1, text};
-    struct setting_value v = {"", "", &list, 0};
-    if (!cli->format)
+    if (!*cli->source.format)
         return usage_error(cli, "no format given", "", NULL);
-    int rc = setting_assign(format, &copy, &v);
-    free(copy);
-    if (rc == IAU_ERR_MEM)
-        return rc;
-    error_clear();
-    if (rc != IAU_OK)
-        return FAIL(IAU_ERR_USAGE, "unknown format %s: must be one of %s; try 'iau import --help'",
-                    cli->format, format->choices);
-    if (cli->n_source == 0)
+    if (cli->source.files.n == 0)
         return usage_error(cli, "no source files given", "", NULL);
     if (!cli->out)
         return usage_error(cli, "no --out FILE given", "", NULL);
@@ -261,9 +337,9 @@ int cli_parse(struct cli *cli, int argc, char *const *argv)
     int rc = IAU_OK, only_words = 0;
     *cli = (struct cli){0};
     cli->override = mem_alloc(argc, sizeof(*cli->override));
-    cli->source = mem_alloc(argc, sizeof(*cli->source));
-    if (!cli->override || !cli->source)
+    if (!cli->override)
         TRY(FAIL(IAU_ERR_MEM, "no memory for the command line"));
+    TRY(init_source(cli));
     for (int i = 1; i < argc && !cli->help && !cli->version; i++) {
         if (only_words || argv[i][0] != '-' || !argv[i][1])
             TRY(read_word(cli, argv[i]));
@@ -285,6 +361,6 @@ out:
 void cli_free(struct cli *cli)
 {
     free(cli->override);
-    free(cli->source);
+    free_source(cli);
     *cli = (struct cli){0};
 }

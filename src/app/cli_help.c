@@ -4,6 +4,8 @@
 
 #include "app/cli.h"
 #include "app/config.h"
+#include "app/config_table.h"
+#include "data/reader.h"
 
 static const char overview[] =
     "Usage: iau COMMAND ...\n"
@@ -15,7 +17,7 @@ static const char overview[] =
     "number of ranks and threads.\n"
     "\n"
     "Commands:\n"
-    "  import     make a dataset file from IDX or CIFAR files\n"
+    "  import     make a dataset file from the files a data set is published as\n"
     "  train      train the models to unlearn from\n"
     "  unlearn    forget samples, by every method of the config\n"
     "  evaluate   compare the models of a config with their retrained twins\n"
@@ -70,26 +72,29 @@ static const char import_text[] =
     "\n"
     "Reads a data set in a common format and writes one HDF5 dataset file, which all\n"
     "other commands read. Every sample gets a stable id, by which it can be\n"
-    "forgotten.\n"
+    "forgotten: its number, counted from 0 over the training and then the test part,\n"
+    "or what the source says (--id).\n"
     "\n"
-    "Formats and their sources:\n"
-    "  idx      MNIST's format, gzip or not: the folder with train-images-idx3-ubyte\n"
-    "           and so on, or four files: training images, training labels, test\n"
-    "           images, test labels\n"
-    "  cifar10  the folder of the binary version (data_batch_1.bin, ...)\n"
+    "Formats and their sources:\n";
+
+static const char import_options[] =
     "\n"
     "Options:\n"
-    "      --out FILE      the dataset file to write; required\n"
-    "      --name NAME     name of the data set; by default that of the source\n"
-    "      --shuffle SEED  permute the training rows; ids stay with their samples\n"
-    "      --force         replace an existing file\n"
-    "  -q, --quiet         errors and warnings only\n"
-    "  -v, --verbose       errors say where in the source they arose\n"
-    "  -h, --help          this text\n"
+    "      --out FILE     the dataset file to write; required\n"
+    "      --force        replace an existing file\n"
+    "  -q, --quiet        errors and warnings only\n"
+    "  -v, --verbose      errors say where in the source they arose\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "and the settings data.source.* of a config:\n";
+
+static const char import_examples[] =
     "\n"
     "Examples:\n"
     "  iau import idx /usr/share/datasets/fashion-mnist --out fashion-mnist.h5\n"
     "  iau import cifar10 cifar-10-batches-bin --out cifar10.h5\n"
+    "  iau import purchase dataset_purchase --test-fraction 0.2 --out purchase.h5\n"
+    "  iau import csv train.csv --test-files test.csv --y species --out iris.h5\n"
     "\n";
 
 static const char train_text[] =
@@ -204,6 +209,17 @@ static const struct {
     [COMMAND_EVALUATE] = {evaluate_text, 1}, [COMMAND_RUN] = {run_text, 1},
     [COMMAND_INSPECT] = {inspect_text, 0},   [COMMAND_CAMPAIGN] = {campaign_text, 1}};
 
+static void print_import(FILE *f)
+{
+    for (int i = 0; import_formats[i]; i++) {
+        fprintf(f, "  %s\n", import_formats[i]->name);
+        config_print_wrapped(f, import_formats[i]->help, 6);
+    }
+    fputs(import_options, f);
+    config_print_source_options(f);
+    fputs(import_examples, f);
+}
+
 char *cli_help(enum command command)
 {
     char *text = NULL, *reference = NULL;
@@ -213,6 +229,8 @@ char *cli_help(enum command command)
     if (!f)
         return NULL;
     fputs(help[command].text, f);
+    if (command == COMMAND_IMPORT)
+        print_import(f);
     if (takes_config) {
         reference = config_reference(0);
         fputs(config_options, f);

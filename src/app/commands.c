@@ -5,13 +5,7 @@
 
 int command_import(const struct cli *cli, const struct comm *comm)
 {
-    struct import_request request = {.format = cli->format,
-                                     .n_source = cli->n_source,
-                                     .source = cli->source,
-                                     .out = cli->out,
-                                     .name = cli->name,
-                                     .shuffle_seed = cli->has_shuffle ? cli->shuffle : -1,
-                                     .force = cli->force};
+    struct import_request request = {.source = &cli->source, .out = cli->out, .force = cli->force};
     return job_import(&request, comm);
 }
 

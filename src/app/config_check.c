@@ -70,10 +70,10 @@ static int check_data(const struct check *c)
                     "%s: data.file is missing: the dataset file that 'iau import' "
                     "writes",
                     where(c, "data.file"));
-    if (*d->source_format && d->source_files.n == 0)
+    if (*d->source.format && d->source.files.n == 0)
         return FAIL(IAU_ERR_CONFIG, "%s: data.source.format needs data.source.files",
                     where(c, "data.source.format"));
-    if (!*d->source_format && d->source_files.n > 0)
+    if (!*d->source.format && d->source.files.n > 0)
         return FAIL(IAU_ERR_CONFIG, "%s: data.source.files needs data.source.format",
                     where(c, "data.source.files"));
     if (d->mean.n != d->std.n)

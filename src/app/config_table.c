@@ -24,12 +24,52 @@ enum {
 static const struct setting general[] = {
     {"data.file", SETTING_TEXT, AT(data.file),
      .help = "Dataset file, as `iau import` writes it. Required."},
-    {"data.source.format", SETTING_TEXT, AT(data.source_format), .choices = "idx|cifar10",
-     .help = "Format to import from when data.file is missing (`iau run`)."},
-    {"data.source.files", SETTING_TEXTS, AT(data.source_files),
+    {"data.source.format", SETTING_TEXT, AT(data.source.format),
+     .choices = "idx|cifar10|cifar100|svhn|purchase|csv|numpy|hdf5",
+     .help = "Format to import from when data.file is missing (`iau run`); these settings are the "
+             "options of `iau import`, too."},
+    {"data.source.files", SETTING_TEXTS, AT(data.source.files),
      .help =
-         "Its files. idx: the folder of MNIST's four files, gzip or not, or the four: training "
-         "images and labels, test images and labels. cifar10: the folder of the binary version."},
+         "What to import: the folder of a published data set, or files of the training part, in "
+         "order; `iau import --help` says which."},
+    {"data.source.name", SETTING_TEXT, AT(data.source.name),
+     .help = "Name of the data set. Empty: that of the format or the source."},
+    {"data.source.test_files", SETTING_TEXTS, AT(data.source.test_files),
+     .help = "Files of the test part."},
+    {"data.source.test_fraction", SETTING_REAL, AT(data.source.test_fraction), "0", BELOW(0, 1),
+     .help = "Share of the rows to take as test part, where the source has none."},
+    {"data.source.test_seed", SETTING_INT, AT(data.source.test_seed), "1", NUMPY_SEED,
+     .help = "Seed of that share (numpy's legacy shuffle)."},
+    {"data.source.x", SETTING_TEXT, AT(data.source.x),
+     .help = "Samples. hdf5: path of the array; numpy: name in the archive."},
+    {"data.source.y", SETTING_TEXT, AT(data.source.y),
+     .help = "Labels. csv: name of the column; hdf5: path of the array; numpy: name in the "
+             "archive."},
+    {"data.source.id", SETTING_TEXT, AT(data.source.id),
+     .help =
+         "Sample ids, unique 64-bit integers. csv: name of the column; hdf5: path of the array; "
+         "numpy: name in the archive, or a .npy file. Empty: ids are row numbers."},
+    {"data.source.test_x", SETTING_TEXT, AT(data.source.test_x),
+     .help = "hdf5, numpy: samples of a test part in the same file."},
+    {"data.source.test_y", SETTING_TEXT, AT(data.source.test_y), .help = "Labels of it."},
+    {"data.source.test_id", SETTING_TEXT, AT(data.source.test_id), .help = "Ids of it."},
+    {"data.source.labels", SETTING_CHOICE, AT(data.source.labels), "fine", "fine|coarse",
+     .help = "cifar100: the 100 fine labels, or the 20 coarse ones."},
+    {"data.source.layout", SETTING_CHOICE, AT(data.source.layout), "chw", "chw|hwc",
+     .help = "hdf5, numpy: whether an image is stored as channels of rows, or with its channels "
+             "last."},
+    {"data.source.extra", SETTING_SWITCH, AT(data.source.extra), "off",
+     .help = "svhn: add the extra part to the training part."},
+    {"data.source.shuffle", SETTING_INT, AT(data.source.shuffle), "-1", SPAN(-1, 4294967295.0),
+     .help = "Seed to permute the training rows with; ids stay with their samples. -1: keep their "
+             "order."},
+    {"data.source.compress", SETTING_SWITCH, AT(data.source.compress), "off",
+     .help = "Compress the samples in the dataset file: smaller, but slower to write and to "
+             "read."},
+    {"data.memory_mib", SETTING_INT, AT(data.memory_mib), "0", SPAN(0, 1073741824), .unit = "MiB",
+     .help =
+         "Memory of a rank for samples. What takes more is streamed from the dataset file while "
+         "it is worked on, which does not change a byte of the result; 0: no limit."},
     {"data.seed", SETTING_INT, AT(data.seed), "1", NUMPY_SEED, .scopes = IN_ALL,
      .help = "Seed of the training/validation split (numpy's legacy shuffle)."},
     {"data.valid", SETTING_REAL, AT(data.valid), "0.2", BELOW(0, 1), .scopes = IN_ALL,
@@ -192,6 +232,19 @@ const struct setting *setting_find(struct setting_table t, const char *key)
         if (strcmp(t.row[i].key, key) == 0)
             return &t.row[i];
     return NULL;
+}
+
+void setting_source_option(const struct setting *s, char name[SOURCE_OPTION_CHARS])
+{
+    static const char section[] = "data.source.";
+    const char *key = s->key + sizeof section - 1;
+    name[0] = '\0';
+    if (strncmp(s->key, section, sizeof section - 1) != 0 || strcmp(key, "format") == 0 ||
+        strcmp(key, "files") == 0)
+        return;
+    snprintf(name, SOURCE_OPTION_CHARS, "--%s", key);
+    for (char *p = name; *p; p++)
+        *p = *p == '_' ? '-' : *p;
 }
 
 int setting_is_section(struct setting_table t, const char *key)

@@ -126,8 +126,7 @@ char *config_text(const struct config *cfg, enum config_scope scope, int index)
     return text;
 }
 
-/* Words of `text` in lines of at most 80 columns, each after `indent` blanks. */
-static void print_wrapped(FILE *f, const char *text, int indent)
+void config_print_wrapped(FILE *f, const char *text, int indent)
 {
     int column = 0;
     while (*text) {
@@ -157,8 +156,30 @@ static void print_plain_row(FILE *f, const struct setting *s, const char *prefix
     fprintf(f, "  %s%s%s%s\n", prefix, s->key, *default_text(s) ? "=" : "", default_text(s));
     snprintf(line, sizeof(line), "%s%s%s%s%s.", setting_type_text(s), *range ? ", " : "", range,
              s->unit ? ", in " : "", s->unit ? s->unit : "");
-    print_wrapped(f, line, 6);
-    print_wrapped(f, s->help, 6);
+    config_print_wrapped(f, line, 6);
+    config_print_wrapped(f, s->help, 6);
+}
+
+void config_print_source_options(FILE *f)
+{
+    struct setting_table t = config_table();
+    for (int i = 0; i < t.n; i++) {
+        const struct setting *s = &t.row[i];
+        char range[80], name[SOURCE_OPTION_CHARS];
+        setting_source_option(s, name);
+        if (!*name)
+            continue;
+        setting_range_text(s, range);
+        const char *value = s->type == SETTING_SWITCH  ? ""
+                            : s->type == SETTING_TEXTS ? " TEXT ..."
+                            : s->choices               ? s->choices
+                                                       : setting_type_text(s);
+        fprintf(f, "      %s%s%s%s%s%s%s\n", name, *value && *value != ' ' ? " " : "", value,
+                *range ? ", " : "", range,
+                *default_text(s) && s->type < SETTING_INTS ? ", default " : "",
+                s->type < SETTING_INTS ? default_text(s) : "");
+        config_print_wrapped(f, s->help, 10);
+    }
 }
 
 /* A '|' would end a cell of a Markdown table. */
@@ -201,9 +222,9 @@ static void print_reference(FILE *f, int markdown)
         fprintf(f, "| `methods` | list | `[]` | | %s |\n", methods);
     } else {
         fputs("  origins={origin: {}}\n", f);
-        print_wrapped(f, origins, 6);
+        config_print_wrapped(f, origins, 6);
         fputs("  methods=[]\n", f);
-        print_wrapped(f, methods, 6);
+        config_print_wrapped(f, methods, 6);
     }
     for (int i = 0; i < mt.n; i++)
         (markdown ? print_markdown_row : print_plain_row)(f, &mt.row[i], "methods.NAME.");

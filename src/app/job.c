@@ -99,13 +99,9 @@ static int import_if_missing(struct job *job, int may_import)
     comm_bcast(job->comm, &there, sizeof there, 0);
     if (there) /* or a directory and the like: opening it says so */
         return IAU_OK;
-    if (!may_import || job->cli->dry_run || !d->source_format || !d->source_format[0])
+    if (!may_import || job->cli->dry_run || !*d->source.format)
         return comm_agree(job->comm, job->comm->rank == 0 ? refuse_missing(job) : IAU_OK);
-    struct import_request request = {.format = d->source_format,
-                                     .n_source = (int)d->source_files.n,
-                                     .source = (const char *const *)d->source_files.v,
-                                     .out = d->file,
-                                     .shuffle_seed = -1};
+    struct import_request request = {.source = &d->source, .out = d->file};
     return job_import(&request, job->comm);
 }
 
@@ -239,8 +235,10 @@ int job_check_stop(const struct job *job, const char *work, const char *name)
 
 int job_engine(const struct job *job, const struct train_opts *train, struct engine *e)
 {
-    return comm_agree(job->comm, engine_init(e, &job->model, &job->dataset, (int)train->unit,
-                                             &job->cfg.data.mean, &job->cfg.data.std, job->comm));
+    int rc = engine_init(e, &job->model, &job->dataset, (int)train->unit, &job->cfg.data.mean,
+                         &job->cfg.data.std, job->comm);
+    e->memory_bytes = job->cfg.data.memory_mib << 20;
+    return comm_agree(job->comm, rc);
 }
 
 char *job_path(const char *folder, const char *name, const char *suffix)

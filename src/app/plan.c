@@ -41,8 +41,8 @@ out:
     return rc;
 }
 
-/* A rank's samples as stored, parameters x (24 bytes + 12 a thread), activations
- * of the units in flight. */
+/* A rank's samples as stored, as far as memory allows, parameters x (24 bytes + 12 a thread),
+ * activations of the units in flight. */
 static double rank_mib(const struct job *job, const struct stage *s, const struct engine *e,
                        int64_t n_rows)
 {
@@ -51,7 +51,8 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
     int restricted = stage_trains(job, s) && t->restriction.alpha != 0;
     int64_t n_shard = shard_plan(job->sets.train.n, (int)t->batch, (int)t->unit).n_shard;
     int64_t own = (n_shard + job->comm->size - 1) / job->comm->size;
-    double rows = (double)n_rows * d->c * d->h * d->w * (d->is_u8 ? 1 : 4);
+    double rows = (double)n_rows * (double)dataset_sample_bytes(d), limit = (double)e->memory_bytes;
+    rows = limit > 0 && rows > limit ? limit : rows;
     double params = (double)e->model->n_param * (24 + 12.0 * e->n_thread + (restricted ? 8 : 0));
     double kept = restricted ? (double)own : 0, rest = e->n_thread > kept ? e->n_thread - kept : 0;
     double units = rest * (double)unit_bytes(e->model, e->lanes, UNIT_GRADIENT) +

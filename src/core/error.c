@@ -1,4 +1,5 @@
-/* The pending error of this rank: code, place and message, kept until it is shown or forgotten. */
+/* The pending error of a thread of this rank: code, place and message, kept until it is shown or
+ * forgotten. */
 #include "core/error.h"
 
 #include <stdarg.h>
@@ -8,7 +9,7 @@
 
 #include "core/log.h"
 
-static struct {
+static _Thread_local struct {
     int code;
     const char *file; /* borrowed; a string literal of the compiler */
     int line;
@@ -27,6 +28,9 @@ int error_set(int code, const char *file, int line, const char *fmt, ...)
     va_end(args);
     if (length >= (int)sizeof pending.message) /* say that something is missing */
         snprintf(pending.message + sizeof pending.message - 4, 4, "...");
+    for (char *p = pending.message; *p; p++) /* one line, whatever names and texts hold */
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
     pending.code = code;
     pending.file = file;
     pending.line = line;

@@ -6,7 +6,37 @@
 
 #include "core/error.h"
 
-enum { SUM_BITS = 62, COUNT_CHUNK = 1 << 20 };
+enum { SUM_BITS = 62, CHUNK = 2048 };
+
+/* Added to a number below 2^51 in size, this leaves its rounding to an integer in the low bits of
+ * the double, and taken off again that integer: conversions that no instruction is needed for.
+ * Where a chunk holds anything larger, the general loops give the same integers. */
+static const double MAGIC = 0x1.8p52;
+static const int64_t MAGIC_BITS = 0x4338000000000000;
+enum { QUICK_BITS = 51 };
+
+static inline int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t bits_of(double v)
+{
+    union {
+        double value;
+        int64_t bits;
+    } u = {v};
+    return u.bits;
+}
+
+static inline double double_of(int64_t bits)
+{
+    union {
+        int64_t bits;
+        double value;
+    } u = {bits};
+    return u.value;
+}
 
 /* An integer-valued float below 2^62 in size as int64. */
 static inline int64_t to_fixed(float v)
@@ -28,12 +58,33 @@ double exact_scale(int64_t n, int bits)
     return ldexp(1.0, SUM_BITS - bits - log2_n);
 }
 
-/* The range check works on bit patterns, where NaN and infinity order above every number; counting
- * in 32-bit lanes keeps the loop at full vector width. */
-static inline __attribute__((always_inline)) int32_t add_chunk(int64_t *restrict acc,
-                                                               const float *restrict x, int64_t n,
-                                                               float scale, int32_t limit_pattern,
-                                                               int fresh)
+/* Sizes of floats compare as their bit patterns do; NaN and infinity are above every number. */
+static int32_t largest_pattern(const float *x, int64_t n)
+{
+    int32_t largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        union {
+            float value;
+            int32_t pattern;
+        } u = {x[i]};
+        int32_t size = u.pattern & INT32_MAX;
+        largest = size > largest ? size : largest;
+    }
+    return largest;
+}
+
+static inline __attribute__((always_inline)) void
+add_quick(int64_t *restrict acc, const float *restrict x, int64_t n, double scale, int fresh)
+{
+    for (int64_t i = 0; i < n; i++)
+        acc[i] = (fresh ? 0 : acc[i]) + (bits_of((double)x[i] * scale + MAGIC) - MAGIC_BITS);
+}
+
+/* Counting in 32-bit lanes keeps the loop at full vector width. */
+static inline __attribute__((always_inline)) int32_t add_checked(int64_t *restrict acc,
+                                                                 const float *restrict x, int64_t n,
+                                                                 float scale, int32_t limit_pattern,
+                                                                 int fresh)
 {
     int32_t n_bad = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -49,14 +100,24 @@ static inline __attribute__((always_inline)) int32_t add_chunk(int64_t *restrict
     return n_bad;
 }
 
+static int32_t power_pattern(int exponent)
+{
+    return exponent < -126 ? 0 : (127 + exponent) << 23; /* 2^exponent as an IEEE single */
+}
+
 static inline __attribute__((always_inline)) int64_t
 add_chunks(int64_t *acc, const float *x, int64_t n, double scale, int bits, int fresh)
 {
-    int32_t limit_pattern = (127 + bits) << 23; /* 2^bits as an IEEE single */
+    int quick_bits = QUICK_BITS - ilogb(scale);
+    int32_t limit = power_pattern(bits),
+            quick = power_pattern(quick_bits < bits ? quick_bits : bits);
     int64_t n_bad = 0;
-    for (int64_t i = 0; i < n; i += COUNT_CHUNK) {
-        int64_t count = n - i < COUNT_CHUNK ? n - i : COUNT_CHUNK;
-        n_bad += add_chunk(acc + i, x + i, count, (float)scale, limit_pattern, fresh);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t count = min_i64(n - i, CHUNK);
+        if (largest_pattern(x + i, count) < quick)
+            add_quick(acc + i, x + i, count, scale, fresh);
+        else
+            n_bad += add_checked(acc + i, x + i, count, (float)scale, limit, fresh);
     }
     return n_bad;
 }
@@ -85,24 +146,94 @@ void exact_merge(int64_t *acc, const int64_t *other, int64_t n)
         acc[i] += other[i];
 }
 
-/* Scales are powers of two, so multiplying by the inverse is the exact division. */
-void exact_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor)
+int64_t exact_count_bad(const float *x, int64_t n, int bits)
+{
+    int64_t n_bad = 0;
+    float limit = ldexpf(1, bits);
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t end = min_i64(n, i + CHUNK);
+        if (largest_pattern(x + i, end - i) >= power_pattern(bits))
+            for (int64_t k = i; k < end; k++)
+                n_bad += !(fabsf(x[k]) < limit);
+    }
+    return n_bad;
+}
+
+enum target { TO_FLOAT, ADD_TO_FLOAT, TO_DOUBLE };
+
+static inline __attribute__((always_inline)) void put(void *out, enum target target, int64_t i,
+                                                      double value)
+{
+    float *f = out;
+    if (target == TO_DOUBLE)
+        ((double *)out)[i] = value;
+    else
+        f[i] = (float)(target == ADD_TO_FLOAT ? f[i] + value : value);
+}
+
+/* rint is exact on doubles of any size, so this is the way through int64 without the integers. */
+static inline __attribute__((always_inline)) void round_to(void *restrict out, enum target target,
+                                                           const float *restrict x, int64_t n,
+                                                           double scale, double factor)
 {
     double inverse = 1.0 / scale;
     for (int64_t i = 0; i < n; i++)
-        out[i] = (float)((double)acc[i] * inverse * factor);
+        put(out, target, i, rint((double)x[i] * scale) * inverse * factor);
+}
+
+void exact_round(float *out, const float *x, int64_t n, double scale, double factor)
+{
+    round_to(out, TO_FLOAT, x, n, scale, factor);
+}
+
+void exact_add_round(float *out, const float *x, int64_t n, double scale, double factor)
+{
+    round_to(out, ADD_TO_FLOAT, x, n, scale, factor);
+}
+
+void exact_round_double(double *out, const float *x, int64_t n, double scale, double factor)
+{
+    round_to(out, TO_DOUBLE, x, n, scale, factor);
+}
+
+/* Whether every sum is below 2^51 in size. */
+static int are_small(const int64_t *acc, int64_t n)
+{
+    uint64_t over = 0;
+    for (int64_t i = 0; i < n; i++)
+        over |= ((uint64_t)acc[i] + ((uint64_t)1 << QUICK_BITS)) >> (QUICK_BITS + 1);
+    return over == 0;
+}
+
+/* out = or += acc / scale * factor. Scales are powers of two, so multiplying by the inverse is the
+ * exact division. */
+static inline __attribute__((always_inline)) void convert(void *restrict out, enum target target,
+                                                          const int64_t *restrict acc, int64_t n,
+                                                          double scale, double factor)
+{
+    double inverse = 1.0 / scale;
+    for (int64_t begin = 0; begin < n; begin += CHUNK) {
+        int64_t end = min_i64(n, begin + CHUNK);
+        if (are_small(acc + begin, end - begin))
+            for (int64_t i = begin; i < end; i++)
+                put(out, target, i, (double_of(acc[i] + MAGIC_BITS) - MAGIC) * inverse * factor);
+        else
+            for (int64_t i = begin; i < end; i++)
+                put(out, target, i, (double)acc[i] * inverse * factor);
+    }
+}
+
+void exact_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor)
+{
+    convert(out, TO_FLOAT, acc, n, scale, factor);
 }
 
 void exact_add_to_float(float *out, const int64_t *acc, int64_t n, double scale, double factor)
 {
-    double inverse = 1.0 / scale;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)(out[i] + (double)acc[i] * inverse * factor);
+    convert(out, ADD_TO_FLOAT, acc, n, scale, factor);
 }
 
 void exact_to_double(double *out, const int64_t *acc, int64_t n, double scale, double factor)
 {
-    double inverse = 1.0 / scale;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (double)acc[i] * inverse * factor;
+    convert(out, TO_DOUBLE, acc, n, scale, factor);
 }

@@ -9,14 +9,14 @@
 
 #include "core/timer.h"
 
-static const double live_interval_s = 0.1;
+static const double live_interval_s = 0.1, progress_interval_s = 30;
 
 static struct {
     int rank;
     enum log_level level;
     int live;           /* 1 shown, 0 not, -1 not yet known */
     int live_on_screen; /* a live line stands on the terminal */
-    double live_last_s;
+    double live_last_s, progress_last_s;
 } state = {.level = LOG_LEVEL_NORMAL, .live = -1};
 
 /* Open MPI hands local ranks a pseudo-terminal of its own even when the job's output goes to a
@@ -79,21 +79,44 @@ void log_warn(const char *fmt, ...)
     va_end(args);
 }
 
-void log_live(const char *fmt, ...)
+static void print_live(const char *fmt, va_list args)
 {
-    if (!log_is_live())
-        return;
     double now_s = timer_now_s();
     if (now_s - state.live_last_s < live_interval_s)
         return;
     state.live_last_s = now_s;
-    va_list args;
-    va_start(args, fmt);
     fputs("\r\033[K", stdout);
     vfprintf(stdout, fmt, args);
     fflush(stdout);
-    va_end(args);
     state.live_on_screen = 1;
+}
+
+void log_live(const char *fmt, ...)
+{
+    if (!log_is_live())
+        return;
+    va_list args;
+    va_start(args, fmt);
+    print_live(fmt, args);
+    va_end(args);
+}
+
+void log_progress(const char *fmt, ...)
+{
+    double now_s = timer_now_s();
+    if (state.rank != 0 || state.level < LOG_LEVEL_NORMAL)
+        return;
+    if (state.progress_last_s == 0)
+        state.progress_last_s = now_s;
+    va_list args;
+    va_start(args, fmt);
+    if (log_is_live()) {
+        print_live(fmt, args);
+    } else if (now_s - state.progress_last_s >= progress_interval_s) {
+        state.progress_last_s = now_s;
+        print_line(stdout, "", fmt, args);
+    }
+    va_end(args);
 }
 
 int log_is_live(void)

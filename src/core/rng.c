@@ -6,12 +6,11 @@
 
 #include "core/error.h"
 
-enum { INDEX_BITS = 56 }; /* the purpose takes the other 8 bits of the counter's first half */
-
 void rng_words(const struct rng *r, uint64_t index, uint32_t out[4])
 {
-    REQUIRE(index >> INDEX_BITS == 0 && r->purpose < 256);
-    uint64_t low = index | (uint64_t)r->purpose << INDEX_BITS;
+    /* The purpose takes the other 8 bits of the counter's first half. */
+    REQUIRE(index >> RNG_INDEX_BITS == 0 && r->purpose < 256);
+    uint64_t low = index | (uint64_t)r->purpose << RNG_INDEX_BITS;
     philox4x32_key_t key = {{(uint32_t)r->seed, (uint32_t)(r->seed >> 32)}};
     philox4x32_ctr_t counter = {
         {(uint32_t)low, (uint32_t)(low >> 32), (uint32_t)r->stream, (uint32_t)(r->stream >> 32)}};

@@ -6,21 +6,23 @@
 
 #include "core/error.h"
 #include "core/memory.h"
-#include "data/dataset.h"
+#include "dataset_private.h"
 #include "io/h5.h"
 #include "par/comm.h"
-
-/* Rows are picked from windows of the file: at most so many, and at most so many bytes. */
-enum { WINDOW_ROWS = 2048, WINDOW_BYTES = 16 << 20 };
 
 static const char *const part_name[N_PART] = {"train", "test"};
 static const char *const digested[] = {"/test/id",  "/test/x",  "/test/y",
                                        "/train/id", "/train/x", "/train/y"};
 
+const char *dataset_part_name(enum dataset_part part)
+{
+    return part_name[part];
+}
+
 /* --- open */
 
-static int open_part_array(struct h5_array *a, const struct h5 *f, enum dataset_part part,
-                           const char *name)
+int dataset_open_array(struct h5_array *a, const struct h5 *f, enum dataset_part part,
+                       const char *name)
 {
     char path[32];
     snprintf(path, sizeof path, "/%s/%s", part_name[part], name);
@@ -61,7 +63,7 @@ static int check_column(const struct dataset *d, enum dataset_part part, const s
                         const char *name, enum record_type type)
 {
     struct h5_array a;
-    int rc = open_part_array(&a, f, part, name);
+    int rc = dataset_open_array(&a, f, part, name);
     if (rc != IAU_OK)
         return rc;
     if (a.type != type || a.ndim != 1 || a.dims[0] != d->n[part])
@@ -74,7 +76,7 @@ static int check_column(const struct dataset *d, enum dataset_part part, const s
 static int check_part(struct dataset *d, enum dataset_part part, const struct h5 *f)
 {
     struct h5_array x;
-    int rc = open_part_array(&x, f, part, "x");
+    int rc = dataset_open_array(&x, f, part, "x");
     if (rc != IAU_OK)
         return rc;
     rc = check_samples(d, part, &x);
@@ -186,10 +188,9 @@ void dataset_close(struct dataset *d)
     *d = (struct dataset){0};
 }
 
-/* --- rows */
+/* --- columns and the digest */
 
-/* Open the file of a described dataset again; it must be the one that was described. */
-static int reopen(struct h5 *f, const struct dataset *d)
+int dataset_reopen(struct h5 *f, const struct dataset *d)
 {
     char digest[DIGEST_CHARS];
     int rc = h5_open(f, d->path);
@@ -204,105 +205,13 @@ static int reopen(struct h5 *f, const struct dataset *d)
     return rc;
 }
 
-/* Copy the rows at row[0..n) of an array to `out`. A window that is wanted whole goes there
- * directly, any other through `buffer`, which holds one window. */
-static int pick_rows(const struct h5_array *a, const int64_t *row, int64_t n, size_t row_bytes,
-                     int64_t window, char *buffer, char *out)
-{
-    for (int64_t i = 0, j; i < n; i = j) {
-        for (j = i + 1; j < n && row[j] - row[i] < window; j++)
-            REQUIRE(row[j] > row[j - 1]);
-        int64_t span = row[j - 1] - row[i] + 1;
-        char *to = out + (size_t)i * row_bytes, *from = span == j - i ? to : buffer;
-        int rc = h5_array_read(a, row[i], span, from);
-        if (rc != IAU_OK)
-            return rc;
-        if (from == to)
-            continue;
-        for (int64_t k = i; k < j; k++)
-            memcpy(to + (size_t)(k - i) * row_bytes, from + (size_t)(row[k] - row[i]) * row_bytes,
-                   row_bytes);
-    }
-    return IAU_OK;
-}
-
-static int load_array(const struct dataset *d, const struct h5 *f, enum dataset_part part,
-                      const char *name, const int64_t *row, int64_t n, size_t row_bytes, void *out)
-{
-    struct h5_array a;
-    int64_t window = WINDOW_BYTES / (int64_t)row_bytes;
-    window = window < 1 ? 1 : window > WINDOW_ROWS ? WINDOW_ROWS : window;
-    int rc = open_part_array(&a, f, part, name);
-    if (rc != IAU_OK)
-        return rc;
-    char *buffer = mem_alloc(window, row_bytes);
-    if (!buffer)
-        rc = FAIL(IAU_ERR_MEM, "no memory to read %s", d->path);
-    else if (n && (row[0] < 0 || row[n - 1] >= a.dims[0]))
-        rc = FAIL(IAU_ERR_DATA, "%s: %s has no row %lld", d->path, a.path,
-                  (long long)(row[0] < 0 ? row[0] : row[n - 1]));
-    else
-        rc = pick_rows(&a, row, n, row_bytes, window, buffer, out);
-    free(buffer);
-    h5_array_close(&a);
-    return rc;
-}
-
-static int check_label(const struct dataset *d, enum dataset_part part, int32_t label, int64_t row)
+int dataset_check_label(const struct dataset *d, enum dataset_part part, int32_t label, int64_t row)
 {
     if (label >= 0 && label < d->n_class)
         return IAU_OK;
     return FAIL(IAU_ERR_FORMAT, "%s: label %d in row %lld of /%s/y is not in 0..%d", d->path, label,
                 (long long)row, part_name[part], d->n_class - 1);
 }
-
-static int check_rows(const struct rows *r, const struct dataset *d, const int64_t *row)
-{
-    int64_t n_value = d->is_u8 ? 0 : (int64_t)(r->sample_bytes / sizeof(float));
-    for (int64_t i = 0; i < r->n; i++) {
-        const float *x = (const float *)r->x + i * n_value;
-        int rc = check_label(d, r->part, r->label[i], row[i]);
-        if (rc != IAU_OK)
-            return rc;
-        for (int64_t k = 0; k < n_value; k++)
-            if (!isfinite(x[k]))
-                return FAIL(IAU_ERR_FORMAT, "%s: a value in row %lld of /%s/x is not finite",
-                            d->path, (long long)row[i], part_name[r->part]);
-    }
-    return IAU_OK;
-}
-
-int rows_load(struct rows *r, const struct dataset *d, enum dataset_part part, const int64_t *row,
-              int64_t n)
-{
-    struct h5 f = {0};
-    int rc = IAU_OK;
-    size_t sample_bytes =
-        (size_t)d->c * (size_t)d->h * (size_t)d->w * (d->is_u8 ? 1 : sizeof(float));
-    *r = (struct rows){.part = part, .n = n, .sample_bytes = sample_bytes};
-    r->x = mem_alloc(n, sample_bytes);
-    r->label = mem_alloc(n, sizeof *r->label);
-    if (!r->x || !r->label)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld rows of %s", (long long)n, d->path));
-    TRY(reopen(&f, d));
-    TRY(load_array(d, &f, part, "x", row, n, sample_bytes, r->x));
-    TRY(load_array(d, &f, part, "y", row, n, sizeof *r->label, r->label));
-    TRY(check_rows(r, d, row));
-out:
-    h5_close(&f);
-    if (rc != IAU_OK)
-        rows_free(r);
-    return rc;
-}
-
-void rows_free(struct rows *r)
-{
-    free(r->x);
-    free(r->label);
-    *r = (struct rows){0};
-}
-
-/* --- columns and the digest */
 
 static int read_column(const struct dataset *d, enum dataset_part part, const char *name,
                        size_t size, void **out)
@@ -312,8 +221,8 @@ static int read_column(const struct dataset *d, enum dataset_part part, const ch
     int rc = IAU_OK;
     void *v = NULL;
     *out = NULL;
-    TRY(reopen(&f, d));
-    TRY(open_part_array(&a, &f, part, name));
+    TRY(dataset_reopen(&f, d));
+    TRY(dataset_open_array(&a, &f, part, name));
     v = mem_alloc(d->n[part], size);
     if (!v)
         TRY(FAIL(IAU_ERR_MEM, "no memory for the %lld rows of %s", (long long)d->n[part], d->path));
@@ -333,7 +242,7 @@ int dataset_read_labels(const struct dataset *d, enum dataset_part part, int32_t
     int rc = read_column(d, part, "y", sizeof **out, &v);
     *out = v;
     for (int64_t i = 0; rc == IAU_OK && i < d->n[part]; i++)
-        rc = check_label(d, part, (*out)[i], i);
+        rc = dataset_check_label(d, part, (*out)[i], i);
     if (rc != IAU_OK) {
         free(*out);
         *out = NULL;
@@ -354,7 +263,8 @@ static int digest_rows(struct digest *sum, const struct h5_array *a)
     int64_t row_bytes = (int64_t)h5_type_bytes(a->type);
     for (int i = 1; i < a->ndim; i++)
         row_bytes *= a->dims[i];
-    int64_t n = row_bytes && row_bytes < WINDOW_BYTES ? WINDOW_BYTES / row_bytes : 1;
+    int64_t n =
+        row_bytes && row_bytes < DATASET_WINDOW_BYTES ? DATASET_WINDOW_BYTES / row_bytes : 1;
     char *buffer = mem_alloc(n, (size_t)row_bytes);
     if (!buffer)
         return FAIL(IAU_ERR_MEM, "no memory to read %s", a->file->path);

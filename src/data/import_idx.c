@@ -9,21 +9,22 @@
 
 #include "core/error.h"
 #include "core/memory.h"
-#include "data/import.h"
+#include "data/reader.h"
 
-enum { MAGIC_IMAGES = 0x803, MAGIC_LABELS = 0x801, N_FILE = 4, N_CLASS = 10, LABEL_PIECE = 4096 };
+enum { MAGIC_IMAGES = 0x803, MAGIC_LABELS = 0x801, N_FILE = 4, N_FASHION = 10, LABEL_PIECE = 4096 };
 enum { IMAGE_HEAD = 16, LABEL_HEAD = 8, MOST_PIXELS = 1 << 24 };
 
 struct idx {
     struct import_file file[N_FILE]; /* images and labels of PART_TRAIN, then of PART_TEST */
-    int64_t next[N_PART];            /* the row that comes next */
+    enum dataset_part part;          /* of the pass */
+    int64_t next;                    /* the row in it that comes next */
 };
 
 static const char *const file_name[N_FILE] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                               "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
-static const char *const fashion_name[N_CLASS] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
-                                                  "Coat",        "Sandal",    "Shirt",    "Sneaker",
-                                                  "Bag",         "Ankle boot"};
+static const char *const fashion_name[N_FASHION] = {
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
 
 static struct import_file *images(struct idx *s, enum dataset_part part)
 {
@@ -103,34 +104,27 @@ static int open_in_directory(struct import_file *f, const char *directory, const
     return rc;
 }
 
-static int open_idx(struct import_reader *r, int n_source, const char *const *source,
-                    const char *name)
+/* The files of both parts, or of the training part alone: *n_part. */
+static int open_files(const struct source_opts *o, struct idx *s, int *n_part)
 {
-    struct idx *s = mem_alloc(1, sizeof *s);
+    int64_t n = o->files.n, n_test = o->test_files.n;
     int rc = IAU_OK;
-    r->state = s;
-    if (!s)
-        return FAIL(IAU_ERR_MEM, "no memory to read %s", source[0]);
-    if (n_source != 1 && n_source != N_FILE)
+    *n_part = n == 2 && n_test == 0 ? 1 : N_PART;
+    if (!(n == 1 && n_test == 0) && !(n == 2 && (n_test == 0 || n_test == 2)) &&
+        !(n == N_FILE && n_test == 0))
         return FAIL(IAU_ERR_USAGE,
                     "idx takes a directory or 4 files (train images, train labels, test images, "
-                    "test labels), not %d sources",
-                    n_source);
-    for (int i = 0; i < N_FILE && rc == IAU_OK; i++)
-        rc = n_source == 1 ? open_in_directory(&s->file[i], source[0], file_name[i])
-                           : import_file_open(&s->file[i], source[i]);
-    for (enum dataset_part part = PART_TRAIN; part < N_PART && rc == IAU_OK; part++)
-        rc = open_part(r, s, part);
-    if (rc != IAU_OK)
-        return rc;
-    r->is_u8 = 1;
-    r->n_class = N_CLASS;
-    r->class_name = strcasestr(name, "fashion") ? fashion_name : NULL;
-    r->source = import_source_text("idx", N_FILE, s->file);
-    return r->source ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory to read %s", source[0]);
+                    "test labels; the latter two as test files, if you like), not %lld sources",
+                    (long long)(n + n_test));
+    for (int i = 0; i < 2 * *n_part && rc == IAU_OK; i++)
+        rc = n == 1 ? open_in_directory(&s->file[i], o->files.v[0], file_name[i])
+                    : import_file_open(&s->file[i], i < n ? o->files.v[i] : o->test_files.v[i - n]);
+    return rc;
 }
 
-static int read_labels(struct import_file *f, int64_t row, int64_t n, int32_t *label)
+/* Labels from `row` on, from where the file stands. `most`, or 255 while it is not yet known, is
+ * the largest there may be. */
+static int read_labels(struct import_file *f, int64_t row, int64_t n, int most, int32_t *label)
 {
     uint8_t piece[LABEL_PIECE];
     for (int64_t done = 0; done < n; done += LABEL_PIECE) {
@@ -139,27 +133,80 @@ static int read_labels(struct import_file *f, int64_t row, int64_t n, int32_t *l
         if (rc != IAU_OK)
             return rc;
         for (int64_t i = 0; i < k; i++) {
-            if (piece[i] >= N_CLASS)
-                return FAIL(IAU_ERR_FORMAT, "%s: label %d in row %lld is not in 0..%d", f->path,
-                            piece[i], (long long)(row + done + i), N_CLASS - 1);
+            if (piece[i] > most)
+                return FAIL(IAU_ERR_FORMAT,
+                            "%s: label %d in row %lld is not in 0..%d, those of the training part",
+                            f->path, piece[i], (long long)(row + done + i), most);
             label[done + i] = piece[i];
         }
     }
     return IAU_OK;
 }
 
-static int next_idx(struct import_reader *r, enum dataset_part part, int64_t n, void *x,
-                    int32_t *label)
+/* The classes are those up to the largest label of the training part. */
+static int count_classes(struct import_reader *r, struct idx *s)
+{
+    int32_t label[LABEL_PIECE];
+    int64_t n = r->n[PART_TRAIN];
+    r->n_class = 2;
+    for (int64_t first = 0; first < n; first += LABEL_PIECE) {
+        int64_t k = n - first < LABEL_PIECE ? n - first : LABEL_PIECE;
+        int rc = read_labels(labels(s, PART_TRAIN), first, k, UINT8_MAX, label);
+        if (rc != IAU_OK)
+            return rc;
+        for (int64_t i = 0; i < k; i++)
+            r->n_class = label[i] >= r->n_class ? label[i] + 1 : r->n_class;
+    }
+    return IAU_OK;
+}
+
+static int open_idx(struct import_reader *r)
+{
+    struct idx *s = mem_alloc(1, sizeof *s);
+    int rc = IAU_OK, n_part = 0;
+    r->state = s;
+    if (!s)
+        return FAIL(IAU_ERR_MEM, "no memory to read IDX files");
+    TRY(open_files(r->opts, s, &n_part));
+    for (enum dataset_part part = PART_TRAIN; (int)part < n_part; part++)
+        TRY(open_part(r, s, part));
+    TRY(count_classes(r, s));
+    r->is_u8 = 1;
+    if (strcasestr(r->name, "fashion") && r->n_class == N_FASHION)
+        r->class_name = fashion_name;
+out:
+    return rc;
+}
+
+static int start_idx(struct import_reader *r, enum dataset_part part)
 {
     struct idx *s = r->state;
-    int rc = import_file_read(images(s, part), n * r->dims[1] * r->dims[2], x);
-    if (rc == IAU_OK)
-        rc = read_labels(labels(s, part), s->next[part], n, label);
-    s->next[part] += n;
-    if (rc != IAU_OK || s->next[part] < r->n[part])
-        return rc;
-    rc = import_file_end(images(s, part));
-    return rc != IAU_OK ? rc : import_file_end(labels(s, part));
+    int rc = IAU_OK;
+    TRY(import_file_rewind(images(s, part)));
+    TRY(import_file_rewind(labels(s, part)));
+    TRY(import_file_skip(images(s, part), IMAGE_HEAD));
+    TRY(import_file_skip(labels(s, part), LABEL_HEAD));
+    s->part = part;
+    s->next = 0;
+out:
+    return rc;
+}
+
+static int next_idx(struct import_reader *r, int64_t n, const struct import_rows *to)
+{
+    struct idx *s = r->state;
+    struct import_file *x = images(s, s->part), *y = labels(s, s->part);
+    int64_t n_bytes = n * r->dims[1] * r->dims[2];
+    int rc = IAU_OK;
+    TRY(to->x ? import_file_read(x, n_bytes, to->x) : import_file_skip(x, n_bytes));
+    TRY(to->label ? read_labels(y, s->next, n, r->n_class - 1, to->label) : import_file_skip(y, n));
+    s->next += n;
+    if (s->next < r->n[s->part])
+        return IAU_OK;
+    TRY(import_file_end(x));
+    TRY(import_file_end(y));
+out:
+    return rc;
 }
 
 static void close_idx(struct import_reader *r)
@@ -173,10 +220,12 @@ static void close_idx(struct import_reader *r)
 
 const struct import_format import_idx = {
     .name = "idx",
-    .help = "MNIST, Fashion-MNIST: a directory with train-images-idx3-ubyte[.gz] and so on, or 4 "
-            "files: train "
-            "images, train labels, test images, test labels; 10 classes",
+    .help =
+        "MNIST, Fashion-MNIST, EMNIST: a folder with train-images-idx3-ubyte[.gz] and so on, or "
+        "files: train images, train labels, test images, test labels",
+    .takes = TAKES_TEST_FILES,
     .open = open_idx,
+    .start = start_idx,
     .next = next_idx,
     .close = close_idx,
 };

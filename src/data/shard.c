@@ -5,8 +5,6 @@
 #include "core/error.h"
 #include "core/rng.h"
 
-enum { RUN_SAMPLES = 64, POOL_RUNS = 64, POOL_SAMPLES = RUN_SAMPLES * POOL_RUNS };
-
 struct range shard_range(int64_t n, int64_t i, int64_t k)
 {
     REQUIRE(n >= 0 && k >= 1 && i >= 0 && i < k);
@@ -74,38 +72,47 @@ int64_t shard_plan_groups(struct shard_plan *p, int least)
     return p->n - all;
 }
 
-/* order[0..n) = the places run by run, the runs in the order of the identifiers that stand in
- * order[0..n_run). Filled from the back: every run has a sample, so no identifier is overwritten
- * before it is read. */
-static void expand_runs(int64_t n, int64_t n_run, int32_t *order)
-{
-    int64_t end = n;
-    for (int64_t k = n_run - 1; k >= 0; k--) {
-        int64_t first = (int64_t)order[k] * RUN_SAMPLES;
-        int64_t count = n - first < RUN_SAMPLES ? n - first : RUN_SAMPLES;
-        end -= count;
-        for (int64_t i = 0; i < count; i++)
-            order[end + i] = (int32_t)(first + i);
-    }
-}
-
-void shard_order(int64_t n, uint64_t seed, int64_t epoch, int shard, int32_t *order)
+void shard_order_init(struct shard_order *o, int64_t n, uint64_t seed, int64_t epoch, int shard,
+                      int32_t *run)
 {
     /* The ranges in which the three numbers below fit into one stream. */
     REQUIRE(n >= 0 && n <= INT32_MAX && epoch >= 0 && epoch < 1 << 24 && shard >= 0 &&
             shard < 1 << 20);
-    uint64_t stream = (uint64_t)epoch << 40 | (uint64_t)shard << 20;
-    int64_t n_run = (n + RUN_SAMPLES - 1) / RUN_SAMPLES;
-    struct rng runs = {.seed = seed, .purpose = RNG_ORDER, .stream = stream};
+    int64_t n_run = shard_runs(n);
+    *o = (struct shard_order){.n = n,
+                              .seed = seed,
+                              .stream = (uint64_t)epoch << 40 | (uint64_t)shard << 20,
+                              .n_run = n_run,
+                              .short_run = n_run,
+                              .run = run};
+    struct rng runs = {.seed = seed, .purpose = RNG_ORDER, .stream = o->stream};
     for (int64_t k = 0; k < n_run; k++)
-        order[k] = (int32_t)k;
-    rng_permute_i32(&runs, order, n_run);
-    expand_runs(n, n_run, order);
-    for (int64_t done = 0; done < n; done += POOL_SAMPLES) {
-        int64_t count = n - done < POOL_SAMPLES ? n - done : POOL_SAMPLES;
-        struct rng pool = {.seed = seed,
-                           .purpose = RNG_SHUFFLE,
-                           .stream = stream | (uint64_t)(done / POOL_SAMPLES)};
-        rng_permute_i32(&pool, order + done, count);
-    }
+        run[k] = (int32_t)k;
+    rng_permute_i32(&runs, run, n_run);
+    for (int64_t k = 0; k < n_run && n % SHARD_RUN; k++)
+        if (run[k] == n_run - 1)
+            o->short_run = k;
+}
+
+/* Where sample `at` of the runs one after another lies: behind the short run all is shifted by what
+ * it lacks. */
+static int64_t place_at(const struct shard_order *o, int64_t at)
+{
+    int64_t length = o->n % SHARD_RUN, short_end = o->short_run * SHARD_RUN + length;
+    if (o->short_run < o->n_run && at >= short_end)
+        at += SHARD_RUN - length;
+    return (int64_t)o->run[at / SHARD_RUN] * SHARD_RUN + at % SHARD_RUN;
+}
+
+int64_t shard_order_pool(const struct shard_order *o, int64_t pool, int32_t *place)
+{
+    int64_t first = pool * SHARD_POOL, count = o->n - first;
+    REQUIRE(pool >= 0 && count > 0);
+    count = count < SHARD_POOL ? count : SHARD_POOL;
+    for (int64_t i = 0; i < count; i++)
+        place[i] = (int32_t)place_at(o, first + i);
+    struct rng mix = {
+        .seed = o->seed, .purpose = RNG_SHUFFLE, .stream = o->stream | (uint64_t)pool};
+    rng_permute_i32(&mix, place, count);
+    return count;
 }

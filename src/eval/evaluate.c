@@ -118,7 +118,7 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
              : sums_init(&sums, 1, (int64_t[]){0}, N_EVAL_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
     sums_begin(&sums, &set->n);
-    sweep_run(e, s.work.n_unit, unit_scan, &s);
+    sweep_work(e, &s.work, unit_scan, &s);
     e->cost.forwards += set->n * (reference ? 2 : 1);
     snprintf(what, sizeof what, "%s: evaluation on the %s set", name, eval_set_name(which));
     TRY(sweep_reduce(e, &sums, what));

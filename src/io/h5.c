@@ -1,5 +1,7 @@
 /* HDF5 behind one lock: files on disk and in memory, and errors as single lines. */
+#define _GNU_SOURCE /* sync_file_range */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +218,15 @@ int h5_create(struct h5 *f, const char *path, const char *shown)
 int h5_create_image(struct h5 *f, const char *path)
 {
     return create(f, path, path, 1);
+}
+
+void h5_begin_sync(const struct h5 *f)
+{
+    void *handle = NULL;
+    h5_enter();
+    if (H5Fget_vfd_handle(f->id, H5P_DEFAULT, &handle) >= 0 && handle)
+        sync_file_range(*(const int *)handle, 0, 0, SYNC_FILE_RANGE_WRITE);
+    h5_leave(IAU_OK);
 }
 
 static int close_file(struct h5 *f)

@@ -10,7 +10,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "digests are over little-endian data");
 
-enum { CHUNK_BYTES = 1 << 20 };
+static const struct h5_layout layout = {.chunk_bytes = 1 << 20};
 
 static void free_array(struct record_array *a)
 {
@@ -285,8 +285,8 @@ static int write_array(const struct h5 *f, const struct record_array *a)
 {
     struct h5_array out;
     int rc = a->type == RECORD_TEXT
-                 ? h5_texts_create(&out, f, a->path, a->dims[0], a->width, CHUNK_BYTES)
-                 : h5_array_create(&out, f, a->path, a->type, a->ndim, a->dims, CHUNK_BYTES);
+                 ? h5_texts_create(&out, f, a->path, a->dims[0], a->width, &layout)
+                 : h5_array_create(&out, f, a->path, a->type, a->ndim, a->dims, &layout);
     if (rc != IAU_OK)
         return rc;
     rc = h5_array_write(&out, 0, n_rows(a->ndim, a->dims), a->data);

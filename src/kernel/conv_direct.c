@@ -94,12 +94,6 @@ static float *product_place(struct product *p, int64_t depth, int64_t n_m, float
     return scratch + align_floats(depth * n_m);
 }
 
-static void product_cut(struct product *p, int n_m, int n_t)
-{
-    p->t = conv_cut_even(n_t, CONV_TILE_T_MAX);
-    p->m = conv_cut_even(n_m, conv_tile_m_max(p->t.size));
-}
-
 /* Where tiles go: [m][t], vectors. */
 struct target {
     vecf *v;
@@ -136,7 +130,7 @@ void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *co
     struct product p;
     struct packed x = packed_input(s);
     int64_t taps = (int64_t)s->k * s->k, depth = n_pair * s->c_in * taps, step = s->lanes / V;
-    product_cut(&p, s->c_out, s->w_out);
+    conv_dot_cut(s->c_out, s->w_out, &p.m, &p.t);
     x.v = (vecf *)product_place(&p, depth, s->c_out, scratch);
     struct weights take = {.to = p.w, .m_stride = s->c_in * taps};
     for (int i = 0; i < p.m.count; i++)
@@ -236,7 +230,7 @@ void conv_direct_input_grad(const struct conv_shape *s, int n_pair, const float 
             struct phase f = phase_of(s, py, px);
             if (f.n_x == 0)
                 continue;
-            product_cut(&p, s->c_in, f.n_x);
+            conv_dot_cut(s->c_in, f.n_x, &p.m, &p.t);
             phase_weights(s, &f, n_pair, w, &z, &p);
             for (int chunk = 0; chunk < s->lanes / V; chunk++) {
                 for (int i = 0; i < n_pair; i++)

@@ -14,13 +14,11 @@ enum {
     CONV_TILE_M_MAX = 8,
 #if IAU_VECTOR_WIDTH == 16
     CONV_TILE_T_MAX = 7, /* 32 registers: 24 sums and what they are made of */
-    CONV_OUTER_O_MAX = 6,
-    CONV_OUTER_C_MAX = 6,
+    CONV_OUTER_SIDE_MAX = 6,
     CONV_OUTER_MAX = 24
 #else
     CONV_TILE_T_MAX = 3, /* 16 registers */
-    CONV_OUTER_O_MAX = 3,
-    CONV_OUTER_C_MAX = 4,
+    CONV_OUTER_SIDE_MAX = 4,
     CONV_OUTER_MAX = 12
 #endif
 };
@@ -58,8 +56,9 @@ static inline int conv_cut_length(const struct conv_cut *c, int i)
     return rest < c->size ? rest : c->size;
 }
 
-/** Rows of a dot tile of `n_t` columns that fit the registers. */
-int conv_tile_m_max(int n_t);
+/** How n_m rows and n_t columns are cut for conv_tile_dot: the fastest of the ways that fit the
+ * registers. */
+void conv_dot_cut(int n_m, int n_t, struct conv_cut *m, struct conv_cut *t);
 
 /* out[m * out_m + t] = SUM_i w[(i * n_m + m) * w_step] v[off[i] + t], in this order of i. */
 struct conv_dot {
@@ -70,7 +69,7 @@ struct conv_dot {
     vecf *out;
     int64_t out_m;
 };
-/** A tile of n_m x n_t sums, n_m <= conv_tile_m_max(n_t). @param w_step 1 or 8 */
+/** A tile of n_m x n_t sums, as conv_dot_cut cuts them. @param w_step 1 or 8 */
 void conv_tile_dot(int w_step, int n_m, int n_t, const struct conv_dot *a);
 
 /* acc[o * acc_o + c * acc_c] (+)=
@@ -85,7 +84,7 @@ struct conv_outer {
 };
 /** A tile of n_o x n_c sums, as conv_outer_cut cuts them. */
 void conv_tile_outer(int n_o, int n_c, const struct conv_outer *a);
-/** How outputs and inputs are cut for conv_tile_outer. */
+/** How outputs and inputs are cut for conv_tile_outer, in the same sense. */
 void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *in);
 
 /** sum[i] = sum of the lanes of v[i]; v and sum must reach to n rounded up to whole vectors. */

@@ -38,8 +38,7 @@ struct product {
 static struct product product_of(int n_m, int n_d, int n_pair, int tiles)
 {
     struct product p = {.n_m = n_m, .n_d = n_d, .depth = n_pair * n_d};
-    p.t = conv_cut_even(tiles, CONV_TILE_T_MAX);
-    p.m = conv_cut_even(n_m, conv_tile_m_max(p.t.size));
+    conv_dot_cut(n_m, tiles, &p.m, &p.t);
     return p;
 }
 

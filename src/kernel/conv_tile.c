@@ -22,7 +22,8 @@ struct conv_cut conv_cut_even(int n, int max)
     return c;
 }
 
-int conv_tile_m_max(int n_t)
+/* Rows of a dot tile of `n_t` columns that fit the registers. */
+static int dot_m_max(int n_t)
 {
 #if IAU_VECTOR_WIDTH == 16
     static const int max[CONV_TILE_T_MAX + 1] = {0, 8, 8, 8, 6, 4, 4, 3};
@@ -30,6 +31,44 @@ int conv_tile_m_max(int n_t)
     static const int max[CONV_TILE_T_MAX + 1] = {0, 8, 6, 4};
 #endif
     return max[n_t];
+}
+
+/* Half cycles of one term of a tile, on a processor with two multiply-adds and two loads a cycle:
+ * the products, the loads, or the latency of 4 cycles where there are too few sums to fill it. */
+static int tile_cost(int n, int m)
+{
+    enum { LATENCY = 8 };
+    int products = n * m, loads = n + m;
+    return max_int(max_int(products, loads), LATENCY);
+}
+
+/* The same for all tiles of a cut. */
+static int cut_cost(const struct conv_cut *n, const struct conv_cut *m)
+{
+    int cost = 0;
+    for (int i = 0; i < n->count; i++)
+        for (int j = 0; j < m->count; j++)
+            cost += tile_cost(conv_cut_length(n, i), conv_cut_length(m, j));
+    return cost;
+}
+
+/* Keep the cheaper of the cut in *n, *m and another. */
+static void keep_cheaper(struct conv_cut *n, struct conv_cut *m, struct conv_cut other_n,
+                         struct conv_cut other_m)
+{
+    if (n->count && cut_cost(n, m) <= cut_cost(&other_n, &other_m))
+        return;
+    *n = other_n;
+    *m = other_m;
+}
+
+void conv_dot_cut(int n_m, int n_t, struct conv_cut *m, struct conv_cut *t)
+{
+    *m = *t = (struct conv_cut){0};
+    for (int max = CONV_TILE_T_MAX; max > 0; max--) {
+        struct conv_cut columns = conv_cut_even(n_t, max);
+        keep_cheaper(m, t, conv_cut_even(n_m, dot_m_max(columns.size)), columns);
+    }
 }
 
 INLINE void dot(int n_m, int n_t, int w_step, const struct conv_dot *a)
@@ -96,30 +135,35 @@ void conv_tile_dot(int w_step, int n_m, int n_t, const struct conv_dot *a)
     table[n_m][n_t][w_step != 1](a);
 }
 
+/* The shorter side is held in registers. */
 INLINE void outer(int n_o, int n_c, const struct conv_outer *a)
 {
-    vecf acc[CONV_OUTER_O_MAX][CONV_OUTER_C_MAX], d[CONV_OUTER_O_MAX];
+    enum { MAX = CONV_OUTER_SIDE_MAX };
+    vecf acc[MAX][MAX], held[MAX];
+    const int n_held = n_o < n_c ? n_o : n_c, n_other = n_o < n_c ? n_c : n_o;
 #pragma GCC unroll 8
     for (int o = 0; o < n_o; o++)
 #pragma GCC unroll 8
         for (int c = 0; c < n_c; c++)
             acc[o][c] = (vecf){};
     int64_t d_o = a->d_o, u_c = a->u_c, n = a->n;
+    int64_t held_step = n_o < n_c ? d_o : u_c, other_step = n_o < n_c ? u_c : d_o;
     for (int64_t row = 0; row < a->n_row; row++) {
         const vecf *pd = a->d + row * a->d_row, *pu = a->u + row * a->u_row;
+        const vecf *p_held = n_o < n_c ? pd : pu, *p_other = n_o < n_c ? pu : pd;
         for (int64_t i = 0; i < n; i++) {
 #pragma GCC unroll 8
-            for (int o = 0; o < n_o; o++) {
-                d[o] = pd[o * d_o + i];
-                KEEP_IN_REGISTER(d[o]);
+            for (int h = 0; h < n_held; h++) {
+                held[h] = p_held[h * held_step + i];
+                KEEP_IN_REGISTER(held[h]);
             }
 #pragma GCC unroll 8
-            for (int c = 0; c < n_c; c++) {
-                vecf u = pu[c * u_c + i];
-                KEEP_IN_REGISTER(u);
+            for (int k = 0; k < n_other; k++) {
+                vecf x = p_other[k * other_step + i];
+                KEEP_IN_REGISTER(x);
 #pragma GCC unroll 8
-                for (int o = 0; o < n_o; o++)
-                    acc[o][c] += d[o] * u;
+                for (int h = 0; h < n_held; h++)
+                    acc[n_o < n_c ? h : k][n_o < n_c ? k : h] += held[h] * x;
             }
         }
     }
@@ -142,13 +186,14 @@ INLINE void outer(int n_o, int n_c, const struct conv_outer *a)
         outer(O, C, a);                                     \
     }
 /* X(n_o, n_c) for all tiles that conv_outer_cut allows. */
-#define OUTER_4(X, O) X(O, 1) X(O, 2) X(O, 3) X(O, 4)
+#define OUTER_3(X, O) X(O, 1) X(O, 2) X(O, 3)
+#define OUTER_4(X, O) OUTER_3(X, O) X(O, 4)
 #if IAU_VECTOR_WIDTH == 16
 #define OUTER_6(X, O) OUTER_4(X, O) X(O, 5) X(O, 6)
 #define OUTER_LIST(X) \
     OUTER_6(X, 1) OUTER_6(X, 2) OUTER_6(X, 3) OUTER_6(X, 4) OUTER_4(X, 5) OUTER_4(X, 6)
 #else
-#define OUTER_LIST(X) OUTER_4(X, 1) OUTER_4(X, 2) OUTER_4(X, 3)
+#define OUTER_LIST(X) OUTER_4(X, 1) OUTER_4(X, 2) OUTER_4(X, 3) OUTER_3(X, 4)
 #endif
 OUTER_LIST(OUTER)
 
@@ -156,7 +201,7 @@ void conv_tile_outer(int n_o, int n_c, const struct conv_outer *a)
 {
     typedef void outer_function(const struct conv_outer *);
 #define ENTRY(O, C) [O][C] = outer_##O##_##C,
-    static outer_function *const table[CONV_OUTER_O_MAX + 1][CONV_OUTER_C_MAX + 1] = {
+    static outer_function *const table[CONV_OUTER_SIDE_MAX + 1][CONV_OUTER_SIDE_MAX + 1] = {
         OUTER_LIST(ENTRY)};
 #undef ENTRY
     table[n_o][n_c](a);
@@ -164,9 +209,14 @@ void conv_tile_outer(int n_o, int n_c, const struct conv_outer *a)
 
 void conv_outer_cut(int n_out, int n_in, struct conv_cut *out, struct conv_cut *in)
 {
-    *in = conv_cut_even(n_in, CONV_OUTER_C_MAX);
-    int max = CONV_OUTER_MAX / in->size;
-    *out = conv_cut_even(n_out, max < CONV_OUTER_O_MAX ? max : CONV_OUTER_O_MAX);
+    *out = *in = (struct conv_cut){0};
+    for (int max = CONV_OUTER_SIDE_MAX; max > 0; max--) {
+        struct conv_cut inputs = conv_cut_even(n_in, max);
+        keep_cheaper(
+            out, in,
+            conv_cut_even(n_out, min_int(CONV_OUTER_MAX / inputs.size, CONV_OUTER_SIDE_MAX)),
+            inputs);
+    }
 }
 
 /* From a and b, where lanes differ by bit h: r = the two lanes of a added where the bit is 0, those

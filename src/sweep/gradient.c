@@ -60,11 +60,18 @@ static void unit_product(struct worker *wk, void *ctx, int64_t i)
     sums_add(p->sums, wk->thread, p->segment, wk->vector, no_value);
 }
 
+/* A step of one unit on one rank is no sum at all. */
+static void promise(struct engine *e, int64_t n_unit, struct sums *s)
+{
+    if (e->comm->size == 1 && n_unit == 1)
+        sums_expect_one(s, 0);
+}
+
 void sweep_add_gradient(struct engine *e, const float *w, const struct work *work, struct sums *s,
                         int segment)
 {
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
-    sweep_run(e, work->n_unit, unit_gradient, &p);
+    sweep_work(e, work, unit_gradient, &p);
     e->cost.gradients += s->segment[segment].n_samples;
 }
 
@@ -72,7 +79,7 @@ void sweep_add_loss(struct engine *e, const float *w, const struct work *work, s
                     int segment)
 {
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment};
-    sweep_run(e, work->n_unit, unit_forward_loss, &p);
+    sweep_work(e, work, unit_forward_loss, &p);
     e->cost.forwards += s->segment[segment].n_samples;
 }
 
@@ -81,7 +88,8 @@ void sweep_add_step_gradient(struct engine *e, const float *w, const struct work
 {
     REQUIRE(!keep || work->n_unit <= e->n_kept);
     struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep, .norm = e->step_norm};
-    sweep_run(e, work->n_unit, unit_gradient, &p);
+    promise(e, work->n_unit, s);
+    sweep_work(e, work, unit_gradient, &p);
     e->cost.gradients += s->segment[0].n_samples;
 }
 
@@ -89,6 +97,7 @@ void sweep_add_step_product(struct engine *e, const float *w, const float *v, in
                             struct sums *s)
 {
     struct pass p = {.e = e, .w = w, .v = v, .sums = s};
+    promise(e, n_unit, s);
     sweep_run(e, n_unit, unit_product, &p);
     e->cost.hvps += s->segment[0].n_samples;
 }

@@ -92,7 +92,7 @@ int product_apply(struct product *p, const float *v, float *out)
         p->direction[i] = (float)(v[i] / length);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     sums_begin(&p->sums, &p->n_samples);
-    sweep_run(e, p->work.n_unit, unit_product, p);
+    sweep_work(e, &p->work, unit_product, p);
     book(p);
     int rc = sweep_reduce(e, &p->sums, p->what);
     if (rc == IAU_OK)

@@ -43,6 +43,8 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
     for (int i = 0; i < s->n_segment; i++) {
         s->segment[i].n_samples = n_samples[i];
         s->segment[i].scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
+        s->segment[i].expects_one = 0;
+        s->segment[i].lone = NULL;
     }
     memset(s->touched, 0, (size_t)(s->n_thread * s->n_segment));
     for (int t = 0; t < s->n_thread; t++) {
@@ -52,8 +54,13 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
                    (size_t)g->n_value * sizeof *s->acc);
         }
         s->first_bad[t] = INT64_MAX;
-        *sums_bad(s, t) = *sums_stop(s, t) = 0;
+        *sums_failed(s, t) = *sums_bad(s, t) = *sums_stop(s, t) = 0;
     }
+}
+
+void sums_expect_one(struct sums *s, int segment)
+{
+    s->segment[segment].expects_one = 1;
 }
 
 void sums_settle(struct sums *s)
@@ -61,7 +68,7 @@ void sums_settle(struct sums *s)
     for (int t = 0; t < s->n_thread; t++)
         for (int i = 0; i < s->n_segment; i++) {
             const struct segment *g = &s->segment[i];
-            if (!s->touched[t * s->n_segment + i])
+            if (!s->touched[t * s->n_segment + i] && !g->expects_one)
                 memset(s->acc + t * s->length + g->begin, 0, (size_t)g->n_vector * sizeof *s->acc);
         }
 }
@@ -76,20 +83,33 @@ static int64_t find_bad(const float *x, int64_t n)
     return n;
 }
 
-void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value)
+/* @return how many addends were bad */
+static int64_t add_vector(struct sums *s, int thread, int segment, const float *vector)
 {
-    const struct segment *g = &s->segment[segment];
-    int64_t *acc = s->acc + thread * s->length + g->begin, bad = 0;
-    if (g->n_vector) {
-        uint8_t *touched = &s->touched[thread * s->n_segment + segment];
+    struct segment *g = &s->segment[segment];
+    uint8_t *touched = &s->touched[thread * s->n_segment + segment];
+    int64_t *acc = s->acc + thread * s->length + g->begin, bad;
+    if (g->expects_one) {
+        REQUIRE(!g->lone);
+        g->lone = vector;
+        bad = exact_count_bad(vector, g->n_vector, EXACT_BITS_VALUE);
+    } else {
         bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale,
                                                  EXACT_BITS_VALUE);
         *touched = 1;
-        if (bad) {
-            int64_t at = find_bad(vector, g->n_vector);
-            s->first_bad[thread] = at < s->first_bad[thread] ? at : s->first_bad[thread];
-        }
     }
+    if (bad) {
+        int64_t at = find_bad(vector, g->n_vector);
+        s->first_bad[thread] = at < s->first_bad[thread] ? at : s->first_bad[thread];
+    }
+    return bad;
+}
+
+void sums_add(struct sums *s, int thread, int segment, const float *vector, const double *value)
+{
+    const struct segment *g = &s->segment[segment];
+    int64_t *acc = s->acc + thread * s->length + g->begin;
+    int64_t bad = g->n_vector ? add_vector(s, thread, segment, vector) : 0;
     for (int i = 0; i < g->n_value; i++) {
         int64_t bad_value =
             exact_add_one(acc + g->n_vector + i, value[i], g->scale, EXACT_BITS_VALUE);
@@ -100,23 +120,34 @@ void sums_add(struct sums *s, int thread, int segment, const float *vector, cons
     *sums_bad(s, thread) += bad;
 }
 
-void sums_mean(const struct sums *s, int segment, float *out)
+void sums_mean(const struct sums *s, int segment, int64_t begin, int64_t n, float *out)
 {
     const struct segment *g = &s->segment[segment];
-    exact_to_float(out, s->acc + g->begin, g->n_vector, g->scale, 1.0 / (double)g->n_samples);
+    double factor = 1.0 / (double)g->n_samples;
+    if (g->lone)
+        exact_round(out, g->lone + begin, n, g->scale, factor);
+    else
+        exact_to_float(out, s->acc + g->begin + begin, n, g->scale, factor);
 }
 
-void sums_add_mean(const struct sums *s, int segment, double weight, float *out)
+void sums_add_mean(const struct sums *s, int segment, double weight, int64_t begin, int64_t n,
+                   float *out)
 {
     const struct segment *g = &s->segment[segment];
-    exact_add_to_float(out, s->acc + g->begin, g->n_vector, g->scale,
-                       weight / (double)g->n_samples);
+    double factor = weight / (double)g->n_samples;
+    if (g->lone)
+        exact_add_round(out, g->lone + begin, n, g->scale, factor);
+    else
+        exact_add_to_float(out, s->acc + g->begin + begin, n, g->scale, factor);
 }
 
 void sums_total(const struct sums *s, int segment, double *out)
 {
     const struct segment *g = &s->segment[segment];
-    exact_to_double(out, s->acc + g->begin, g->n_vector, g->scale, 1);
+    if (g->lone)
+        exact_round_double(out, g->lone, g->n_vector, g->scale, 1);
+    else
+        exact_to_double(out, s->acc + g->begin, g->n_vector, g->scale, 1);
 }
 
 double sums_value(const struct sums *s, int segment, int i)

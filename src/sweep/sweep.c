@@ -1,4 +1,4 @@
-/* The engine: threads, gathering of units, shares of index sets, and the reduction. */
+/* The engine: threads, gathering of units, and the reduction. */
 #include "sweep/sweep.h"
 
 #include <math.h>
@@ -11,14 +11,14 @@
 #include "core/memory.h"
 #include "data/shard.h"
 #include "kernel/lanes.h"
+#include "share_stream.h"
 
 int engine_threads(void)
 {
     return omp_get_max_threads();
 }
 
-/* value = ((raw / 255) - mean) / std for bytes, (raw - mean) / std for tables, as one product and
- * one sum. */
+/* value = (raw / unit - mean) / std, as one product and one sum. */
 static int set_normalisation(struct engine *e, const struct real_list *mean,
                              const struct real_list *std)
 {
@@ -42,7 +42,7 @@ static int set_normalisation(struct engine *e, const struct real_list *mean,
         double s = given ? std->v[c] : d->is_table ? 1 : d->std[c];
         if (!(s > 0))
             s = 1; /* a constant channel: only its mean goes */
-        e->scale[c] = (float)(1 / (s * (d->is_u8 ? 255 : 1)));
+        e->scale[c] = (float)(1 / (s * dataset_unit(d->is_u8, d->is_table)));
         e->shift[c] = (float)(-m / s);
     }
     return IAU_OK;
@@ -121,17 +121,12 @@ int engine_tangents(struct engine *e)
     return IAU_OK;
 }
 
-static size_t sample_bytes(const struct dataset *d)
-{
-    return (size_t)d->c * d->h * d->w * (d->is_u8 ? 1 : sizeof(float));
-}
-
 int engine_augment(struct engine *e)
 {
     for (int t = 0; t < e->n_thread; t++) {
         struct worker *wk = &e->worker[t];
         if (!wk->copy)
-            wk->copy = mem_alloc(e->lanes, sample_bytes(e->dataset));
+            wk->copy = mem_alloc(e->lanes, dataset_sample_bytes(e->dataset));
         if (!wk->copy)
             return FAIL(IAU_ERR_MEM, "no memory for %d augmented samples", e->lanes);
     }
@@ -154,34 +149,18 @@ void engine_free(struct engine *e)
     *e = (struct engine){0};
 }
 
-int share_load(struct share *s, const struct engine *e, const struct index_set *set)
-{
-    int64_t n_unit = (set->n + e->unit - 1) / e->unit;
-    struct range units = shard_range(n_unit, e->comm->rank, e->comm->size);
-    int64_t begin = units.begin * e->unit, end = units.end * e->unit;
-    begin = begin < set->n ? begin : set->n;
-    end = end < set->n ? end : set->n;
-    *s = (struct share){.n_global = set->n, .first = begin};
-    return comm_agree(e->comm,
-                      rows_load(&s->rows, e->dataset, set->part, set->row + begin, end - begin));
-}
-
-void share_free(struct share *s)
-{
-    rows_free(&s->rows);
-    *s = (struct share){0};
-}
-
-struct work share_work(const struct engine *e, const struct share *s)
-{
-    return (struct work){
-        .rows = &s->rows, .n_unit = (s->rows.n + e->unit - 1) / e->unit, .n = s->rows.n};
-}
-
 /* Place in the rows of sample k of unit i. */
 static int64_t place_of(const struct engine *e, const struct work *work, int64_t i, int k)
 {
     return work->piece ? work->piece[i].index[k] : i * e->unit + k;
+}
+
+/* Where the stored values of that sample are. */
+static const uint8_t *sample_at(const struct work *work, int64_t place)
+{
+    if (work->stream)
+        return share_stream_sample(work->stream, place);
+    return (const uint8_t *)work->rows->x + (size_t)place * work->rows->sample_bytes;
 }
 
 /* Augmented copies take the place of a unit's samples. */
@@ -196,7 +175,7 @@ static void augment_samples(const struct engine *e, const struct work *work, int
             augment_draw(work->augment, work->augment->id[place_of(e, work, i, k)]);
         augment_copy(&move, d->c, d->h, d->w, d->is_u8, sample[k], copy);
         sample[k] = copy;
-        copy += sample_bytes(d);
+        copy += dataset_sample_bytes(d);
     }
     for (int k = u->n; k < u->lanes; k++)
         sample[k] = sample[0];
@@ -214,7 +193,7 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
                     ? k
                     : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
         int64_t row = place_of(e, work, i, j);
-        sample[k] = (const uint8_t *)r->x + (size_t)row * r->sample_bytes;
+        sample[k] = sample_at(work, row);
         u->label[k] = r->label[row];
         u->weight[k] = k < u->n;
     }
@@ -234,6 +213,60 @@ void sweep_run(struct engine *e, int64_t n_unit,
     for (int64_t i = 0; i < n_unit; i++)
         unit(&e->worker[omp_get_thread_num()], ctx, i);
     e->cost.seconds[e->phase] += timer_now_s() - start;
+}
+
+void sweep_pieces(struct engine *e, int64_t total,
+                  void (*piece)(void *ctx, int64_t begin, int64_t n), void *ctx)
+{
+    double start = timer_now_s();
+    int64_t n_piece = (total + SWEEP_PIECE - 1) / SWEEP_PIECE;
+#pragma omp parallel for schedule(static) num_threads(e->n_thread) if (e->n_thread > 1)
+    for (int64_t i = 0; i < n_piece; i++) {
+        int64_t left = total - i * SWEEP_PIECE;
+        piece(ctx, i * SWEEP_PIECE, left < SWEEP_PIECE ? left : SWEEP_PIECE);
+    }
+    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+}
+
+/* Units of a window, called by their numbers in the share. */
+struct window_call {
+    void (*unit)(struct worker *wk, void *ctx, int64_t i);
+    void *ctx;
+    int64_t first;
+};
+
+static void unit_in_window(struct worker *wk, void *ctx, int64_t i)
+{
+    const struct window_call *call = ctx;
+    call->unit(wk, call->ctx, call->first + i);
+}
+
+void sweep_work(struct engine *e, const struct work *work,
+                void (*unit)(struct worker *wk, void *ctx, int64_t i), void *ctx)
+{
+    if (!work->stream) {
+        sweep_run(e, work->n_unit, unit, ctx);
+        return;
+    }
+    struct window_call call = {unit, ctx, 0};
+    struct range window;
+    share_stream_start(work->stream);
+    for (;;) {
+        double start = timer_now_s();
+        int rc = share_stream_next(work->stream, &window);
+        e->cost.seconds[PHASE_READ] += timer_now_s() - start;
+        engine_fail(e, rc);
+        if (rc != IAU_OK || window.begin == window.end)
+            return;
+        call.first = window.begin / e->unit;
+        sweep_run(e, (window.end - window.begin + e->unit - 1) / e->unit, unit_in_window, &call);
+    }
+}
+
+void engine_fail(struct engine *e, int rc)
+{
+    if (e->failed == IAU_OK)
+        e->failed = rc;
 }
 
 /* The threads' accumulators into the first, each thread a range of places. */
@@ -269,9 +302,14 @@ int sweep_reduce(struct engine *e, struct sums *s, const char *what)
     double start = timer_now_s();
     sums_settle(s);
     merge_threads(s);
+    *sums_failed(s, 0) = e->failed != IAU_OK;
     comm_sum_i64(e->comm, s->acc, s->length);
     e->cost.payload_bytes += s->length * (int64_t)sizeof *s->acc;
     e->cost.seconds[e->phase == PHASE_COMPUTE ? PHASE_REDUCE : e->phase] += timer_now_s() - start;
+    int failed = e->failed;
+    e->failed = IAU_OK;
+    if (*sums_failed(s, 0))
+        return comm_agree(e->comm, failed);
     if (!*sums_bad(s, 0))
         return IAU_OK;
     return what ? comm_agree(e->comm, report_bad(e, s, what)) : IAU_ERR_NUMERIC;

@@ -27,7 +27,8 @@ void optimizer_free(struct optimizer *o)
 }
 
 /* All constants are rounded to float once, as torch rounds its Python doubles. */
-static void adam_step(struct optimizer *o, double lr, float *restrict w, const float *restrict g)
+static void adam_piece(struct optimizer *o, double lr, int64_t begin, int64_t n, float *restrict w,
+                       const float *restrict g)
 {
     const struct optimizer_opts *p = &o->opts;
     double c1 = 1 - pow(p->beta1, (double)o->t), c2 = 1 - pow(p->beta2, (double)o->t);
@@ -35,8 +36,8 @@ static void adam_step(struct optimizer *o, double lr, float *restrict w, const f
           a2 = (float)(1 - p->beta2);
     float step = (float)(lr / c1), root = (float)(1 / sqrt(c2)), eps = (float)p->epsilon,
           wd = (float)p->weight_decay;
-    float *restrict m = o->m, *restrict v = o->v;
-    for (int64_t i = 0; i < o->n; i++) {
+    float *restrict m = o->m + begin, *restrict v = o->v + begin;
+    for (int64_t i = 0; i < n; i++) {
         float q = g[i] + wd * w[i];
         m[i] = b1 * m[i] + a1 * q;
         v[i] = b2 * v[i] + a2 * (q * q);
@@ -44,22 +45,34 @@ static void adam_step(struct optimizer *o, double lr, float *restrict w, const f
     }
 }
 
-static void sgd_step(struct optimizer *o, double lr, float *restrict w, const float *restrict g)
+static void sgd_piece(struct optimizer *o, double lr, int64_t begin, int64_t n, float *restrict w,
+                      const float *restrict g)
 {
     float mu = o->t == 1 ? 0 : (float)o->opts.momentum, wd = (float)o->opts.weight_decay,
           step = (float)lr;
-    float *restrict m = o->m;
-    for (int64_t i = 0; i < o->n; i++) {
+    float *restrict m = o->m + begin;
+    for (int64_t i = 0; i < n; i++) {
         m[i] = mu * m[i] + (g[i] + wd * w[i]);
         w[i] -= step * m[i];
     }
 }
 
-void optimizer_step(struct optimizer *o, double lr, float *w, const float *g)
+void optimizer_begin(struct optimizer *o)
 {
     o->t++;
+}
+
+void optimizer_piece(struct optimizer *o, double lr, int64_t begin, int64_t n, float *w,
+                     const float *g)
+{
     if (o->opts.name == OPTIMIZER_ADAM)
-        adam_step(o, lr, w, g);
+        adam_piece(o, lr, begin, n, w, g);
     else
-        sgd_step(o, lr, w, g);
+        sgd_piece(o, lr, begin, n, w, g);
+}
+
+void optimizer_step(struct optimizer *o, double lr, float *w, const float *g)
+{
+    optimizer_begin(o);
+    optimizer_piece(o, lr, 0, o->n, w, g);
 }

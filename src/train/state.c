@@ -82,20 +82,17 @@ static int allocate(struct training *s)
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
     int rc = IAU_OK;
-    int64_t n = e->model->n_param, n_state = model_state_floats(e->model),
-            n_own = s->shards.end - s->shards.begin;
+    int64_t n = e->model->n_param, n_state = model_state_floats(e->model);
     s->state.w = mem_alloc(n_state, sizeof *s->state.w);
     s->state.best = mem_alloc(n_state, sizeof *s->state.best);
     s->g = mem_alloc(n_state, sizeof *s->g);
     s->v = mem_alloc(n_state, sizeof *s->v);
-    s->piece = mem_alloc(n_own, sizeof *s->piece);
-    s->order = mem_alloc(s->rows.n, sizeof *s->order);
-    if (!s->state.w || !s->state.best || !s->g || !s->v || !s->piece || !s->order)
+    if (!s->state.w || !s->state.best || !s->g || !s->v)
         TRY(FAIL(IAU_ERR_MEM, "no memory to train %lld parameters", (long long)n));
     TRY(optimizer_init(&s->state.optimizer, &t->opts->optimizer, n));
     TRY(sums_init(&s->sums, 1, &n_state, N_VALUE, e->n_thread));
     if (t->opts->restriction.alpha != 0)
-        TRY(engine_keep(e, (int)n_own));
+        TRY(engine_keep(e, s->feed.n_shard));
     if (augment_is_on(&t->opts->augment))
         TRY(engine_augment(e));
 out:
@@ -115,38 +112,14 @@ int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name,
     return IAU_OK;
 }
 
-/* The stable ids of this rank's samples, which augmentation is keyed by. */
-static int load_own_ids(struct training *s, const int64_t *row)
+static int open_feed(struct training *s, struct range shards)
 {
     const struct trainer *t = s->trainer;
-    int64_t *all = NULL;
-    s->augment.id = s->id = mem_alloc(s->rows.n, sizeof *s->id);
-    if (!s->id)
-        return FAIL(IAU_ERR_MEM, "no memory for the ids of %lld samples", (long long)s->rows.n);
-    int rc = dataset_read_ids(t->engine->dataset, t->train->part, &all);
-    for (int64_t i = 0; rc == IAU_OK && i < s->rows.n; i++)
-        s->id[i] = all[row[i]];
-    free(all);
-    return rc;
-}
-
-/* The rows of this rank's shards, which are neighbours in the training set. */
-static int load_own_rows(struct training *s)
-{
-    const struct trainer *t = s->trainer;
-    if (s->shards.begin == s->shards.end)
-        return IAU_OK;
-    int64_t begin = shard_positions(&s->plan, (int)s->shards.begin).begin;
-    int64_t n = shard_positions(&s->plan, (int)s->shards.end - 1).end - begin;
-    if (n > INT32_MAX) /* the order of an epoch is a list of int32 */
-        return FAIL(IAU_ERR_CONFIG,
-                    "%s: %lld training samples on one rank, which is for up to %d: use more ranks, "
-                    "or a smaller "
-                    "train.unit so that more ranks find work",
-                    t->name, (long long)n, INT32_MAX);
-    int rc = rows_load(&s->rows, t->engine->dataset, t->train->part, t->train->row + begin, n);
-    if (rc == IAU_OK && augment_is_on(&t->opts->augment))
-        rc = load_own_ids(s, t->train->row + begin);
+    struct engine *e = t->engine;
+    int rc = feed_open(&s->feed, e->dataset, t->train, &s->plan, shards, (uint64_t)t->opts->seed,
+                       augment_is_on(&t->opts->augment), engine_memory_left(e), t->name);
+    e->used_bytes += s->feed.n_bytes;
+    s->augment.id = s->feed.rows.id;
     return rc;
 }
 
@@ -179,7 +152,6 @@ int training_init(struct training *s)
                  "trains on groups of "
                  "at least %d",
                  t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
-    s->shards = shard_range(s->plan.n_shard, e->comm->rank, e->comm->size);
     if (e->comm->size > s->plan.n_shard)
         log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name,
                  s->plan.n_shard, e->comm->size, (long long)t->opts->batch,
@@ -187,7 +159,8 @@ int training_init(struct training *s)
     history_init(&s->state.history, columns);
     s->augment = (struct augment){.opts = t->opts->augment, .seed = (uint64_t)t->opts->seed};
     TRY(comm_agree(e->comm, augment_check(&t->opts->augment, e->dataset)));
-    TRY(comm_agree(e->comm, load_own_rows(s)));
+    TRY(comm_agree(e->comm,
+                   open_feed(s, shard_range(s->plan.n_shard, e->comm->rank, e->comm->size))));
     TRY(comm_agree(e->comm, allocate(s)));
     if (t->valid->n)
         TRY(share_load(&s->valid, e, t->valid));
@@ -204,7 +177,8 @@ out:
 
 void training_release_samples(struct training *s)
 {
-    rows_free(&s->rows);
+    s->trainer->engine->used_bytes -= s->feed.n_bytes;
+    feed_close(&s->feed);
     share_free(&s->valid);
 }
 
@@ -218,9 +192,6 @@ void training_free(struct training *s)
     free(s->state.best);
     free(s->g);
     free(s->v);
-    free(s->piece);
-    free(s->order);
-    free(s->id);
 }
 
 int64_t training_steps(const struct training *s)

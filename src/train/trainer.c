@@ -14,56 +14,57 @@
 #include "train/schedule.h"
 #include "train/state.h"
 
-/* The order of this rank's shards in an epoch, as places in its rows. */
-static void order_epoch(struct training *s)
+/* This rank's units of the next step; none where their samples cannot be read, which the step's
+ * reduction tells everybody. */
+static struct work step_work(struct training *s)
 {
-    const struct trainer *t = s->trainer;
-    int64_t offset = 0;
+    struct engine *e = s->trainer->engine;
+    int64_t n_unit;
+    double start = timer_now_s();
+    int rc = feed_step(&s->feed, s->state.epoch, s->state.step, &n_unit);
+    engine_fail(e, rc);
+    e->cost.seconds[PHASE_READ] += timer_now_s() - start;
     s->augment.epoch = s->state.epoch;
-    for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
-        struct range r = shard_positions(&s->plan, (int)j);
-        int64_t n = r.end - r.begin;
-        shard_order(n, (uint64_t)t->opts->seed, s->state.epoch, (int)j, s->order + offset);
-        for (int64_t i = 0; i < n; i++)
-            s->order[offset + i] += (int32_t)offset;
-        offset += n;
-    }
+    return (struct work){.rows = &s->feed.rows,
+                         .n_unit = rc == IAU_OK ? n_unit : 0,
+                         .piece = s->feed.piece,
+                         .augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL};
 }
 
-/* This rank's units of a step. */
-static struct work step_work(struct training *s, int64_t step)
-{
-    int64_t offset = 0, n_unit = 0;
-    for (int64_t j = s->shards.begin; j < s->shards.end; j++) {
-        struct range all = shard_positions(&s->plan, (int)j),
-                     unit = shard_unit(&s->plan, (int)j, step);
-        if (unit.end > unit.begin)
-            s->piece[n_unit++] =
-                (struct piece){s->order + offset + unit.begin, (int)(unit.end - unit.begin)};
-        offset += all.end - all.begin;
-    }
-    const struct augment *augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL;
-    return (struct work){.rows = &s->rows, .n_unit = n_unit, .piece = s->piece, .augment = augment};
-}
-
-/* g += alpha H v, with v the normalised gradient of the same batch. */
-static int restrict_gradient(struct training *s, const struct work *work, int64_t n,
-                             const char *what)
+/* The reduced sums of H v on the same batch, v being its normalised gradient; g keeps the gradient.
+ */
+static int restriction_product(struct training *s, const struct work *work, int64_t n,
+                               const char *what)
 {
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
     double start = timer_now_s();
+    sums_mean(&s->sums, 0, 0, e->model->n_param, s->g);
     restriction_direction(e->model, t->opts->restriction.norm, s->g, s->v);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
     sums_begin(&s->sums, &n);
     sweep_add_step_product(e, s->state.w, s->v, work->n_unit, &s->sums);
-    int rc = sweep_reduce(e, &s->sums, what);
-    if (rc != IAU_OK)
-        return rc;
-    start = timer_now_s();
-    sums_add_mean(&s->sums, 0, t->opts->restriction.alpha, s->g);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    return IAU_OK;
+    return sweep_reduce(e, &s->sums, what);
+}
+
+/* What an update needs beside the sums. */
+struct update {
+    struct training *s;
+    double lr, alpha; /* of the restriction; 0: none */
+};
+
+/* Gradient and optimizer for a few parameters at a time, so that the gradient stays in the cache.
+ */
+static void update_piece(void *ctx, int64_t begin, int64_t n)
+{
+    const struct update *u = ctx;
+    struct training *s = u->s;
+    float few[SWEEP_PIECE], *g = u->alpha ? s->g + begin : few;
+    if (u->alpha)
+        sums_add_mean(&s->sums, 0, u->alpha, begin, n, g);
+    else
+        sums_mean(&s->sums, 0, begin, n, g);
+    optimizer_piece(&s->state.optimizer, u->lr, begin, n, s->state.w + begin, g);
 }
 
 /* One step; *stop is the agreed stop word. */
@@ -71,33 +72,31 @@ static int train_step(struct training *s, int64_t *stop)
 {
     const struct trainer *t = s->trainer;
     struct engine *e = t->engine;
+    const struct model *m = e->model;
     char what[96];
-    int restricted = t->opts->restriction.alpha != 0;
+    struct update update = {.s = s, .alpha = t->opts->restriction.alpha};
     int64_t n = shard_step_samples(&s->plan, s->state.step);
-    struct work work = step_work(s, s->state.step);
+    struct work work = step_work(s);
     snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
              (long long)s->state.step + 1);
     sums_begin(&s->sums, &n);
-    sweep_add_step_gradient(e, s->state.w, &work, &s->sums, restricted);
+    sweep_add_step_gradient(e, s->state.w, &work, &s->sums, update.alpha != 0);
     *sums_stop(&s->sums, 0) = restart_word(t->restart, e->comm, training_steps(s) + 1);
     int rc = sweep_reduce(e, &s->sums, what);
     if (rc != IAU_OK)
         return rc;
-    double start = timer_now_s();
     *stop = *sums_stop(&s->sums, 0);
     s->state.loss_sum += sums_value(&s->sums, 0, VALUE_LOSS);
     s->state.correct += (int64_t)sums_value(&s->sums, 0, VALUE_CORRECT);
     s->state.n_seen += n;
-    sums_mean(&s->sums, 0, s->g);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    if (restricted && (rc = restrict_gradient(s, &work, n, what)) != IAU_OK)
+    sums_mean(&s->sums, 0, m->n_param, m->n_buffer, s->g + m->n_param);
+    if (update.alpha != 0 && (rc = restriction_product(s, &work, n, what)) != IAU_OK)
         return rc;
-    start = timer_now_s();
-    double lr =
+    update.lr =
         schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
-    optimizer_step(&s->state.optimizer, lr, s->state.w, s->g);
-    model_update_buffers(e->model, s->g, s->state.w);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    optimizer_begin(&s->state.optimizer);
+    sweep_pieces(e, m->n_param, update_piece, &update);
+    model_update_buffers(m, s->g, s->state.w);
     s->state.step++;
     return IAU_OK;
 }
@@ -171,7 +170,6 @@ static int end_epoch(struct training *s, int *enough)
 
 static int run_epoch(struct training *s, int *enough)
 {
-    order_epoch(s);
     s->epoch_start_s = timer_now_s();
     while (s->state.step < s->plan.n_step) {
         int64_t stop = 0;
