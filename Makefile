@@ -53,13 +53,14 @@ lib     := $(BUILD)/libiau.a
 program := $(if $(wildcard src/app/main.c),$(BUILD)/iau)
 tests   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 helpers := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out tests/test_% tests/make_%,$(wildcard tests/*.c)))
+bench_programs := $(BUILD)/tests/bench/bench $(BUILD)/tests/bench/layers
 scripts := $(wildcard tests/check_*.sh tests/smoke*.sh)
 headers := $(wildcard include/*/*.h)
 
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all readme deps check check-asan bench demo cifar10 install clean format help FORCE
+.PHONY: all readme deps bench-programs check check-asan bench demo cifar10 install clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -105,7 +106,7 @@ ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(BUILD)/flags $(BUILD)/version: | deps
 endif
 
-check: $(program) $(tests) ## run every test on NP="1 2 3" ranks; installs nothing
+check: $(program) $(tests) $(bench_programs) ## run every test on NP="1 2 3" ranks; installs nothing
 	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' NP='$(NP)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' \
 	    COMPILE='$(compile)' tests/run_tests.sh $(tests) $(scripts)
 
@@ -117,10 +118,11 @@ check-asan: export UBSAN_OPTIONS := print_stacktrace=1
 check-asan: ## the same under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory check BUILD='$(BUILD_ASAN)' TEST_TIMEOUT=600 CFLAGS='$(asan_flags)'
 
-bench_programs := $(BUILD)/tests/bench/bench $(BUILD)/tests/bench/layers
 $(bench_programs): %: %.o $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(link) $^ $(libs) -o $@
+
+bench-programs: $(bench_programs) ## what `make bench` and jobs/scaling.sbatch time
 
 bench: $(bench_programs) ## speed beside PyTorch, on two ranks and threads, by layer; writes $(BUILD)/bench*.json
 	@MPIRUN='$(MPIRUN)' $(PYTHON) tests/bench/bench.py $< $(BUILD)/bench.json

@@ -6,6 +6,7 @@
 iau_read_site() {
     iau=iau launcher=srun account='' partition='' max_restarts=20 stop_grace_s=60 array_limit=''
     modules=() sbatch_options=() srun_options=() mpirun_options=() launch=()
+    python=python3 bench=$IAU_JOBS/../build/tests/bench/bench # for scaling.sbatch
     requeue_on='75 205' # stopped with a restart file; Open MPI's mpirun lost a node
     export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
     export OPENBLAS_NUM_THREADS=1 # the threads are OpenMP's; another number of BLAS threads gives other bytes

@@ -17,6 +17,7 @@
 #include "core/memory.h"
 #include "core/rng.h"
 #include "data/import.h"
+#include "data/reader.h"
 #include "kernel/gemm.h"
 #include "unlearn/iau.h"
 
@@ -58,33 +59,40 @@ struct bench {
 };
 
 /* A reader of random samples, so that the data come in through the same door as real ones. */
-static int random_open(struct import_reader *r, int n_source, const char *const *source,
-                       const char *name)
+static const struct row *random_row;
+
+static int random_open(struct import_reader *r)
 {
-    const struct row *row = (const struct row *)source[0];
-    (void)n_source, (void)name;
-    *r = (struct import_reader){
-        .n = {row->n, 100}, .ndim = 3, .dims = {3, 32, 32}, .is_u8 = 1, .n_class = 10};
-    if (row->model == MODEL_MLP)
-        *r = (struct import_reader){.n = {row->n, 100}, .ndim = 1, .dims = {600}, .n_class = 100};
-    r->source = mem_strdup("random numbers");
-    return r->source ? IAU_OK : FAIL(IAU_ERR_MEM, "a name");
+    int is_table = random_row->model == MODEL_MLP;
+    r->n[PART_TRAIN] = random_row->n;
+    r->n[PART_TEST] = 100;
+    r->ndim = is_table ? 1 : 3;
+    r->dims[0] = is_table ? 600 : 3;
+    r->dims[1] = r->dims[2] = 32;
+    r->is_u8 = !is_table;
+    r->n_class = is_table ? 100 : 10;
+    return IAU_OK;
 }
 
-static int random_next(struct import_reader *r, enum dataset_part part, int64_t n, void *x,
-                       int32_t *label)
+static int random_start(struct import_reader *r, enum dataset_part part)
 {
-    struct rng rng = {1, RNG_SHUFFLE, (uint64_t)part};
+    (void)r, (void)part;
+    return IAU_OK;
+}
+
+static int random_next(struct import_reader *r, int64_t n, const struct import_rows *to)
+{
+    struct rng rng = {1, RNG_SHUFFLE, 0};
     int64_t each = r->ndim == 3 ? 3072 : 600;
-    for (int64_t i = 0; i < n * each; i++) {
+    for (int64_t i = 0; to->x && i < n * each; i++) {
         float u = rng_uniform(&rng, (uint64_t)i);
         if (r->is_u8)
-            ((uint8_t *)x)[i] = (uint8_t)(256 * u);
+            ((uint8_t *)to->x)[i] = (uint8_t)(256 * u);
         else
-            ((float *)x)[i] = 2 * u - 1;
+            ((float *)to->x)[i] = 2 * u - 1;
     }
-    for (int64_t i = 0; i < n; i++)
-        label[i] = (int32_t)((float)r->n_class * rng_uniform(&rng, (uint64_t)(n * each + i)));
+    for (int64_t i = 0; to->label && i < n; i++)
+        to->label[i] = (int32_t)((float)r->n_class * rng_uniform(&rng, (uint64_t)(n * each + i)));
     return IAU_OK;
 }
 
@@ -93,21 +101,18 @@ static void random_close(struct import_reader *r)
     (void)r;
 }
 
-static const struct import_format random_format = {"random",    "nothing",   "random",
-                                                   random_open, random_next, random_close};
+static const struct import_format random_format = {
+    "random", "nothing", "random", 0, random_open, random_start, random_next, random_close};
 
 static int make_data(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
     char out[512];
     snprintf(out, sizeof out, "%s/random.h5", dir);
-    const char *source[1] = {(const char *)row};
-    struct import_request request = {.reader = &random_format,
-                                     .n_source = 1,
-                                     .source = source,
-                                     .out = out,
-                                     .shuffle_seed = -1,
-                                     .force = 1};
+    struct source_opts source = {.name = "random", .shuffle = -1};
+    struct import_request request = {
+        .source = &source, .reader = &random_format, .out = out, .force = 1};
+    random_row = row;
     TRY(import_run(&request, &b->comm));
     TRY(dataset_open(&b->dataset, out, &b->comm));
 out:
