@@ -60,7 +60,7 @@ headers := $(wildcard include/*/*.h)
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all readme deps bench-programs check check-asan bench demo cifar10 install clean format help FORCE
+.PHONY: all readme deps bench-programs check check-slurm check-asan bench demo cifar10 install clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -109,6 +109,11 @@ endif
 check: $(program) $(tests) $(bench_programs) ## run every test on NP="1 2 3" ranks; installs nothing
 	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' NP='$(NP)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' \
 	    COMPILE='$(compile)' tests/run_tests.sh $(tests) $(scripts)
+
+# A real Slurm: one that the program in MINI_SLURM starts on this machine, or the cluster that it belongs to.
+check-slurm: $(program) $(bench_programs) ## job scripts, requeues, campaigns, lost nodes, on a real Slurm; skipped without
+	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' COMPILE='$(compile)' \
+	    tests/run_tests.sh $(wildcard tests/slurm/check_*.sh)
 
 # Open MPI itself leaks at exit, so leaks are not looked for.
 asan_flags = -O1 -g -march=$(ARCH) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp \
