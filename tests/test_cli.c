@@ -159,7 +159,7 @@ static void wrong_lines_are_refused_with_a_hint(void)
 
 static void help_is_complete_and_fits_80_columns(void)
 {
-    struct setting_table tables[] = {config_table(), config_method_table()};
+    struct setting_table tables[] = {config_table(), config_methods_table()};
     for (int c = COMMAND_NONE; c < N_COMMAND; c++) {
         char *text = cli_help(c);
         CU_ASSERT_PTR_NOT_NULL_FATAL(text);

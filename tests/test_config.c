@@ -241,7 +241,7 @@ static void names_are_checked(void)
     refuse(DATA "origins: {origin_gr: {}, gr: {}}\n", "'retrain_gr' of an origin's retrained twin");
     refuse(DATA "methods: [{name: a, method: iau, origin: b}]\n", "there is no origin 'b'");
     refuse(DATA "methods:\n- {method: iau}\n", "demo.yaml:3: an entry of methods has no 'name'");
-    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|retrain)");
+    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|retrain|");
     refuse(DATA "methods: {a: {method: iau}}\n", "methods: takes a list of entries");
     refuse(DATA "methods: [iau]\n", "methods: takes a list of entries");
     refuse(DATA "origins: [origin]\n", "origins: takes names with overrides");
@@ -452,10 +452,15 @@ static void every_field_has_a_setting_with_help(void)
     cover(bytes, config_table());
     expect_covered(bytes, 0, offsetof(struct config, n_origin));
     expect_covered(bytes, offsetof(struct config, evaluate), sizeof(struct config));
-    cover(of_method, config_method_table());
+    for (int m = 0; m < N_METHOD; m++) {
+        unsigned char own[sizeof(struct method_opts)] = {0};
+        cover(own, config_method_table(m));
+        for (size_t k = 0; k < sizeof own; k++)
+            of_method[k] |= own[k];
+    }
     expect_covered(of_method, 0, sizeof(struct method_opts));
     char *plain = config_reference(0), *markdown = config_reference(1);
-    struct setting_table tables[] = {config_table(), config_method_table()};
+    struct setting_table tables[] = {config_table(), config_methods_table()};
     for (int k = 0; k < 2; k++)
         for (int i = 0; i < tables[k].n; i++) {
             char key[100];

@@ -190,12 +190,12 @@ static void unlearning_leaves_the_statistics_alone(void)
     for (int i = 0; i < 3; i++) { /* with the cache, without, without on one rank */
         struct engine e;
         small_engine(&e, &data, GROUP_SAMPLES, i == 2 ? &self : &test_comm);
-        struct iau u = {.engine = &e,
-                        .opts = &step,
-                        .sets = &sets,
-                        .w = origin.w,
-                        .name = "iau",
-                        .progress = &progress};
+        struct unlearn u = {.engine = &e,
+                            .opts = &(struct method_opts){.iau = step},
+                            .sets = &sets,
+                            .w = origin.w,
+                            .name = "iau",
+                            .progress = &progress};
         u.gradient_sum = i == 0 ? origin.gradient_sum : NULL;
         u.loss_sum = origin.loss_sum;
         CU_ASSERT_EQUAL(iau_run(&out[i], &u), IAU_OK);

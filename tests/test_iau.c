@@ -119,14 +119,14 @@ static void execute(struct run *r)
     struct engine e;
     struct progress progress = {0};
     small_engine(&e, r->data, 16, &r->comm);
-    struct iau u = {.engine = &e,
-                    .opts = &r->opts,
-                    .sets = r->sets,
-                    .w = r->w,
-                    .gradient_sum = r->cache,
-                    .loss_sum = r->cache ? r->cache_loss : NAN,
-                    .name = "iau",
-                    .progress = &progress};
+    struct unlearn u = {.engine = &e,
+                        .opts = &(struct method_opts){.iau = r->opts},
+                        .sets = r->sets,
+                        .w = r->w,
+                        .gradient_sum = r->cache,
+                        .loss_sum = r->cache ? r->cache_loss : NAN,
+                        .name = "iau",
+                        .progress = &progress};
     r->rc = iau_run(&r->o, &u);
     r->cost = e.cost;
     engine_free(&e);
@@ -707,12 +707,12 @@ static void short_memory_on_one_rank(void)
         struct capture c;
         r.opts.step = IAU_STEP_CALIBRATED;
         small_engine(&e, &table, 16, &test_comm);
-        struct iau u = {.engine = &e,
-                        .opts = &r.opts,
-                        .sets = &learned,
-                        .w = origin.w,
-                        .name = "iau",
-                        .progress = &progress};
+        struct unlearn u = {.engine = &e,
+                            .opts = &(struct method_opts){.iau = r.opts},
+                            .sets = &learned,
+                            .w = origin.w,
+                            .name = "iau",
+                            .progress = &progress};
         capture_begin(&c);
         if (test_comm.rank == test_comm.size - 1)
             mem_fail_after(k);

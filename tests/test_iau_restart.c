@@ -67,15 +67,15 @@ static void execute(struct run *r)
                               .name = "iau",
                               .opts = r->checkpoint,
                               .resume = r->resume};
-    struct iau u = {.engine = &e,
-                    .opts = &r->opts,
-                    .sets = &sets,
-                    .w = origin.w,
-                    .gradient_sum = r->cached ? origin.gradient_sum : NULL,
-                    .loss_sum = r->cached ? origin.loss_sum : NAN,
-                    .name = "iau",
-                    .restart = &restart,
-                    .progress = &r->progress};
+    struct unlearn u = {.engine = &e,
+                        .opts = &(struct method_opts){.iau = r->opts},
+                        .sets = &sets,
+                        .w = origin.w,
+                        .gradient_sum = r->cached ? origin.gradient_sum : NULL,
+                        .loss_sum = r->cached ? origin.loss_sum : NAN,
+                        .name = "iau",
+                        .restart = &restart,
+                        .progress = &r->progress};
     r->rc = iau_run(&r->o, &u);
     r->cost = e.cost;
     engine_free(&e);

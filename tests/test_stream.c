@@ -338,12 +338,12 @@ static struct outcome unlearn(int64_t memory_bytes)
     small_engine(&e, &table, 16, &test_comm);
     e.memory_bytes = memory_bytes;
     model_init_params(&table.model, 9, w);
-    struct iau u = {.engine = &e,
-                    .opts = &opts,
-                    .sets = &table_sets,
-                    .w = w,
-                    .name = "iau",
-                    .progress = &progress};
+    struct unlearn u = {.engine = &e,
+                        .opts = &(struct method_opts){.iau = opts},
+                        .sets = &table_sets,
+                        .w = w,
+                        .name = "iau",
+                        .progress = &progress};
     CU_ASSERT_EQUAL(iau_run(&o, &u), IAU_OK);
     engine_free(&e);
     free(w);

@@ -281,7 +281,7 @@ static void run_step(struct engine *e, const struct work *work, const float *w, 
     int64_t n = N_BATCH;
     size_t bytes = (size_t)(e->model->n_param + N_VALUE) * sizeof *gradient;
     sums_begin(sums, &n);
-    sweep_add_step_gradient(e, w, work, sums, 1);
+    sweep_add_step_gradient(e, w, work, sums, 0, 1);
     CU_ASSERT_EQUAL(sweep_reduce(e, sums, "a step"), IAU_OK);
     memcpy(gradient, sums->acc, bytes);
     sums_begin(sums, &n);

@@ -222,7 +222,7 @@ static double mean_gradient(struct bench *b, const struct part *p, float *g, str
     *mine = (struct work){
         .rows = &b->rows, .n_unit = own.end - own.begin, .piece = p->piece + own.begin};
     sums_begin(&b->sums, &p->n);
-    sweep_add_step_gradient(&b->engine, b->w, mine, &b->sums, 1);
+    sweep_add_step_gradient(&b->engine, b->w, mine, &b->sums, 0, 1);
     CU_ASSERT_EQUAL(sweep_reduce(&b->engine, &b->sums, "a gradient"), IAU_OK);
     sums_mean(&b->sums, 0, 0, b->model.n_param, g);
     return sums_value(&b->sums, 0, VALUE_LOSS) / (double)p->n;

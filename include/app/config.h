@@ -86,7 +86,5 @@ const struct setting *config_find_row(const char *path);
 /** Local. The reference of all settings as text: plain for --help, or a Markdown table for the
  * README. The caller frees; NULL when memory is short. */
 char *config_reference(int markdown);
-/** Local. Print that reference on stdout. */
-void config_print_reference(int markdown);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "core/lists.h"
+#include "unlearn/opts.h"
 
 enum setting_type {
     SETTING_INT,    /* int64_t */
@@ -35,6 +36,7 @@ struct setting {
     int open;             /* OPEN_LO, OPEN_HI */
     int multiple;         /* integers must be a multiple of this, if > 0 */
     int scopes;           /* IN_ORIGIN, IN_RETRAIN, IN_METHOD */
+    unsigned methods;     /* a method's: bit m is set where it belongs to the method m; 0: to all */
     const char *unit;     /* or NULL */
     const char *help;
 };
@@ -54,8 +56,12 @@ struct setting_value {
 
 /** Local. All settings but those of a method; offsets are in struct config. */
 struct setting_table config_table(void);
-/** Local. The settings of one entry of `methods`; offsets are in struct method_opts. */
-struct setting_table config_method_table(void);
+/** Local. The settings of the entries of `methods`, and those of entries of one method; offsets are
+ * in struct method_opts. In the first a key may stand more than once. */
+struct setting_table config_methods_table(void);
+struct setting_table config_method_table(enum method_name method);
+/** Local. A method's name in settings. */
+const char *config_method_name(enum method_name method);
 /** Local. The row of a key, NULL if there is none. */
 const struct setting *setting_find(struct setting_table t, const char *key);
 /** Local. Whether a key is a section, such as `train.optimizer`. */

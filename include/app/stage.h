@@ -41,6 +41,8 @@ const struct train_opts *stage_train_opts(const struct job *job, const struct st
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
 int stage_trains(const struct job *job, const struct stage *s);
+/** Local. Whether the history of its file has a row an epoch, not a step. */
+int stage_counts_epochs(const struct job *job, const struct stage *s);
 /** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS
  * naming them, unless --force, which counts an output as missing, and a restart file of other
  * settings, too. @param settings  from stage_settings */

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-enum rng_purpose { RNG_INIT = 1, RNG_ORDER, RNG_SHUFFLE, RNG_AUGMENT, RNG_POWER };
+enum rng_purpose { RNG_INIT = 1, RNG_ORDER, RNG_SHUFFLE, RNG_AUGMENT, RNG_POWER, RNG_RELABEL };
 
 struct rng {
     uint64_t seed;
@@ -17,6 +17,8 @@ enum { RNG_INDEX_BITS = 56 };
 
 /** Local. 128 random bits at `index` < 2^RNG_INDEX_BITS as four words. */
 void rng_words(const struct rng *r, uint64_t index, uint32_t out[4]);
+/** Local. The same at any stable id of a sample; streams then stay below 2^RNG_INDEX_BITS. */
+void rng_words_id(const struct rng *r, int64_t id, uint32_t out[4]);
 /** Local. Uniform in [0, 1) with 24 bits, exactly representable as float. */
 float rng_uniform(const struct rng *r, uint64_t index);
 /** Local. Fisher-Yates permutation of v[0..n) with 64-bit draws reduced by multiplication; n <

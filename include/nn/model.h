@@ -92,6 +92,10 @@ void model_forward(const struct model *m, const float *w, struct unit *u);
  * NORM_GROUP, behind it in dw [n_param .. n_param + n_buffer) the unit's statistics, weighted by n
  * / GROUP_SAMPLES. */
 void model_backward(const struct model *m, const float *w, struct unit *u, float *dw);
+/** The two halves of model_backward: the gradient of the losses by the logits, in the top node's
+ * da; and from whatever stands there down to the parameters. */
+void model_loss_gradient(const struct model *m, struct unit *u);
+void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw);
 /** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter
  * 1994); after model_backward at the same w. */
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u,

@@ -16,6 +16,7 @@
 #include "kernel/gather.h"
 #include "nn/model.h"
 #include "par/comm.h"
+#include "sweep/objective.h"
 #include "sweep/sums.h"
 
 /* What work was done, in units that compare across machines; global sums, the same on every rank,
@@ -58,6 +59,7 @@ struct worker {
     float *vector; /* owned, [n_param + n_buffer] */
     uint8_t *copy; /* owned, [lanes] samples: what augmentation makes of them; NULL until
                       engine_augment */
+    float *logits; /* owned, [3][n_class][lanes]: of a teacher; NULL until engine_teacher */
 };
 
 /* Samples to be worked on as units. */
@@ -66,8 +68,10 @@ struct work {
     int64_t n_unit;
     const struct piece *piece; /* [n_unit], or NULL: `unit` samples after another, n in all */
     int64_t n;
-    struct share_stream *stream;   /* of a share that is not in memory as a whole, or NULL */
-    const struct augment *augment; /* or NULL: samples as they are */
+    struct share_stream *stream;       /* of a share that is not in memory as a whole, or NULL */
+    const struct augment *augment;     /* or NULL: samples as they are */
+    const struct objective *objective; /* of a step, whose rows need ids for other labels; NULL: the
+                                          cross-entropy with their labels */
 };
 
 /* This rank's part of an index set: in memory, or streamed in row order, window by window. */
@@ -90,11 +94,12 @@ void engine_free(struct engine *e);
 /** Local. Make room for `n` kept units with tangents, once; the workers' own units live in them
  * from then on, so a kept step lasts until the next sweep. @return IAU_OK or IAU_ERR_MEM */
 int engine_keep(struct engine *e, int n);
-/** Local. Give the workers' units arrays for tangents, or room for augmented samples; once is
- * enough.
+/** Local. Give the workers' units arrays for tangents, or room for augmented samples or for a
+ * teacher's logits; once is enough.
  *  @return IAU_OK or IAU_ERR_MEM */
 int engine_tangents(struct engine *e);
 int engine_augment(struct engine *e);
+int engine_teacher(struct engine *e);
 /** Local. Bytes that are left of this rank's memory for samples; INT64_MAX without a limit. */
 int64_t engine_memory_left(const struct engine *e);
 /** Local. Threads a rank will use, from the OpenMP environment. */
@@ -141,11 +146,11 @@ void sweep_add_gradient(struct engine *e, const float *w, const struct work *wor
 /** Local. Losses and hits only (n_vector = 0). */
 void sweep_add_loss(struct engine *e, const float *w, const struct work *work, struct sums *s,
                     int segment);
-/** Local. The gradient of a training step, and where the segment has room for buffers behind the
- * parameters the groups' statistics; with `keep`, each unit's activations stay for
- * sweep_add_step_product. */
+/** Local. The gradient of a training step's objective, and where the segment has room for buffers
+ * behind the parameters the groups' statistics; with `keep`, each unit's activations stay for
+ * sweep_add_step_product. VALUE_LOSS is the objective. */
 void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work,
-                             struct sums *s, int keep);
+                             struct sums *s, int segment, int keep);
 /** Local. Hessian of the same step's loss sum times v, on the kept units. */
 void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit,
                             struct sums *s);

@@ -37,6 +37,14 @@ struct checkpoint_opts {
     int64_t keep;         /* restart files of a model, the newest included */
 };
 
+/* Epochs over given sets from given parameters on; of methods of unlearning. */
+struct tuning_opts {
+    int64_t epochs;
+    int64_t batch; /* samples of a step, out of each set that it takes some from */
+    struct optimizer_opts optimizer;
+    struct schedule_opts schedule;
+};
+
 struct train_opts {
     int64_t seed; /* initial weights and order of samples */
     int64_t epochs;

@@ -3,7 +3,8 @@
 #ifndef IAU_TRAIN_STATE_H
 #define IAU_TRAIN_STATE_H
 
-#include "data/feed.h"
+#include "train/batches.h"
+#include "train/descent.h"
 #include "train/optimizer.h"
 #include "train/trainer.h"
 
@@ -24,12 +25,9 @@ struct train_state {
 struct training {
     const struct trainer *trainer; /* borrowed */
     struct train_state state;
-    struct shard_plan plan;
-    struct feed feed; /* the samples of this rank's shards */
-    struct augment augment;
+    struct batches batches; /* of the training set */
+    struct descent descent;
     struct share valid;
-    struct sums sums;
-    float *g, *v; /* owned, [n_param + n_buffer] */
     double run_start_s, epoch_start_s;
     int64_t first_step; /* of this process, counted over epochs */
 };

@@ -3,9 +3,9 @@
 #ifndef IAU_TRAIN_TRAINER_H
 #define IAU_TRAIN_TRAINER_H
 
-#include "data/shard.h"
 #include "data/split.h"
 #include "sweep/sweep.h"
+#include "train/batches.h"
 #include "train/history.h"
 #include "train/opts.h"
 #include "train/progress.h"
@@ -26,7 +26,8 @@ struct trainer {
     const struct index_set *train; /* borrowed; the set to train on */
     const struct index_set
         *valid; /* borrowed; may be empty: then no early stopping, and the last model is kept */
-    const char *name;          /* for messages and progress */
+    const float *start; /* borrowed, [n_param + n_buffer]; NULL: the initial state of opts->seed */
+    const char *name;   /* for messages and progress */
     struct restart *restart;   /* borrowed; NULL: no restart files, and nothing stops the run */
     struct progress *progress; /* borrowed */
 };
@@ -35,12 +36,8 @@ struct trainer {
  *  @return IAU_OK, IAU_STOPPED after a stop request with the restart file written, or an agreed
  * error */
 int trainer_run(struct outcome *o, const struct trainer *t);
-/** Local. The cut of an epoch over `n` samples into steps, without groups that are too small for
- * batch norm.
- *  @param[out] left_out  samples that each epoch leaves out, therefore
- *  @return IAU_OK, or IAU_ERR_CONFIG, naming `name`, where nothing is left */
-int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name,
-                 const struct model *m, const struct train_opts *opts, int64_t n);
+/** Local. How a training set is cut into batches by these settings. */
+struct batch_opts trainer_batch_opts(const struct train_opts *opts);
 /** Local. Release; fine on an empty outcome. */
 void outcome_free(struct outcome *o);
 /** Collective. SUM of gradients at w over a set, in double, into sum [n_param], and of the losses.

@@ -5,22 +5,7 @@
 #ifndef IAU_UNLEARN_IAU_H
 #define IAU_UNLEARN_IAU_H
 
-#include "train/trainer.h"
-#include "unlearn/opts.h"
-#include "unlearn/request.h"
-
-struct iau {
-    struct engine *engine;        /* borrowed */
-    const struct iau_opts *opts;  /* borrowed */
-    const struct partition *sets; /* borrowed; forget and retain not empty */
-    const float *w;               /* the origin's parameters and buffers */
-    const double
-        *gradient_sum; /* the origin's gradient sum over D at w, or NULL: then it is computed */
-    double loss_sum;   /* of the same sum, NAN if unknown */
-    const char *name;  /* for messages and progress */
-    struct restart *restart;   /* borrowed; NULL: no restart files, and nothing stops the run */
-    struct progress *progress; /* borrowed */
-};
+#include "unlearn/method.h"
 
 /** Collective. Take the steps; each is one sweep and one reduction over both sets. If n_f <= n_r
  * the retained sum is G(D) - G(D_f), whether G(D) comes from the cache or from the same sweep, so
@@ -28,7 +13,7 @@ struct iau {
  * over D_r, and what is said of it is NAN. `o` has a history row a step, and is empty on error.
  * @return IAU_OK, IAU_STOPPED after a stop request with the restart file written and steps left to
  * do, or an agreed error */
-int iau_run(struct outcome *o, const struct iau *u);
+int iau_run(struct outcome *o, const struct unlearn *u);
 
 /** Local. q = weight * g_retain - g_forget in double, rounded once; norms, dot product and their
  * cosine by the way. */

@@ -6,7 +6,19 @@
 
 #include "train/opts.h"
 
-enum method_name { METHOD_IAU, METHOD_RETRAIN };
+/* X(enumerator, name in settings) */
+#define IAU_METHOD_LIST(X)       \
+    X(METHOD_IAU, "iau")         \
+    X(METHOD_RETRAIN, "retrain") \
+    X(METHOD_FINETUNE, "finetune")
+
+enum method_name {
+#define X(enumerator, name) enumerator,
+    IAU_METHOD_LIST(X)
+#undef X
+        N_METHOD
+};
+
 enum iau_scale { IAU_SCALE_MEAN, IAU_SCALE_SUM };
 enum iau_step { IAU_STEP_FIXED, IAU_STEP_CALIBRATED };
 enum iau_cache { IAU_CACHE_AUTO, IAU_CACHE_OFF };
@@ -23,11 +35,14 @@ struct iau_opts {
     enum iau_cache cache; /* auto: the origin's stored gradient sum where it is valid */
 };
 
+/* A method has a use for some of these. */
 struct method_opts {
     char *name; /* owned; also the file's name */
     enum method_name method;
     char *origin; /* owned; the origin it starts from */
+    int64_t seed; /* of what it draws: the order of samples, labels, noise */
     struct iau_opts iau;
+    struct tuning_opts tuning;
 };
 
 #endif

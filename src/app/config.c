@@ -66,7 +66,7 @@ static int split_list(struct config_item *item, const char *text)
 const struct setting *config_find_row(const char *path)
 {
     if (starts_with(path, "methods.") && strchr(path + 8, '.'))
-        return setting_find(config_method_table(), strchr(path + 8, '.') + 1);
+        return setting_find(config_methods_table(), strchr(path + 8, '.') + 1);
     if (starts_with(path, "origins.") && strchr(path + 8, '.'))
         path = strchr(path + 8, '.') + 1;
     return setting_find(config_table(), path);
@@ -231,38 +231,66 @@ out:
     return rc;
 }
 
+/* A method's row, or an error that says why there is none. */
+static int find_method_row(enum method_name method, const struct config_item *item,
+                           const char *prefix, const char *key, const struct setting **s)
+{
+    struct setting_table t = config_method_table(method);
+    if (!setting_find(t, key) && setting_find(config_methods_table(), key))
+        return FAIL(IAU_ERR_CONFIG, "%s: %s%s: does not apply to method %s", item->where, prefix,
+                    key, config_method_name(method));
+    return find_row(t, item, prefix, key, s);
+}
+
+/* Which method an entry is of, as the last override of it says, or the file: its defaults depend on
+ * it. */
+static int find_method(struct method_opts *m, const struct config_items *items, int index,
+                       const struct config_item *name)
+{
+    char path[256], prefix[128];
+    const struct setting *s = setting_find(config_methods_table(), "method");
+    snprintf(path, sizeof(path), "methods[%d].method", index);
+    const struct config_item *item = config_item_find(items, path);
+    if (!item)
+        return FAIL(IAU_ERR_CONFIG, "%s: methods.%s: has no 'method' (%s)", name->where,
+                    name->text.v[0], s->choices);
+    snprintf(path, sizeof(path), "methods.%.100s.method", name->text.v[0]);
+    item = config_item_find(items, path) ? config_item_find(items, path) : item;
+    snprintf(prefix, sizeof(prefix), "methods.%.100s.", name->text.v[0]);
+    int rc = find_row(config_methods_table(), item, prefix, "method", &s);
+    return rc != IAU_OK ? rc : assign(s, &m->method, item, prefix);
+}
+
 /* The entry `methods[index]` as it stands in the file: its name first, for messages and overrides
  * go by it. */
 static int apply_method_file(struct config *cfg, const struct config_items *items, int index)
 {
     struct method_opts *m = &cfg->method[index];
-    struct setting_table t = config_method_table();
     char lead[32], prefix[128], path[48];
     int n_lead = snprintf(lead, sizeof(lead), "methods[%d].", index);
     int rc = IAU_OK;
-    for (int i = 0; i < t.n; i++)
-        TRY(setting_default(&t.row[i], (char *)m + t.row[i].offset));
     snprintf(path, sizeof(path), "%sname", lead);
     const struct config_item *name = config_item_find(items, path);
-    int is_named = name && name->kind == ITEM_SCALAR;
-    snprintf(prefix, sizeof(prefix), "methods.%.*s.", 100, is_named ? name->text.v[0] : "?");
+    snprintf(path, sizeof(path), "methods[%d]", index);
+    if (!name || name->kind != ITEM_SCALAR)
+        return FAIL(IAU_ERR_CONFIG, "%s: an entry of methods has no 'name'",
+                    config_item_find(items, path)->where);
+    TRY(find_method(m, items, index, name));
+    struct setting_table t = config_method_table(m->method);
+    enum method_name method = m->method;
+    for (int i = 0; i < t.n; i++)
+        TRY(setting_default(&t.row[i], (char *)m + t.row[i].offset));
+    m->method = method;
+    snprintf(prefix, sizeof(prefix), "methods.%.*s.", 100, name->text.v[0]);
     for (int i = 0; i < items->n; i++) {
         const struct config_item *item = &items->v[i];
         const struct setting *s = NULL;
         if (!starts_with(item->path, lead))
             continue;
-        TRY(find_row(t, item, prefix, item->path + n_lead, &s));
-        if (s)
+        TRY(find_method_row(m->method, item, prefix, item->path + n_lead, &s));
+        if (s && strcmp(s->key, "method") != 0)
             TRY(assign(s, (char *)m + s->offset, item, prefix));
     }
-    snprintf(path, sizeof(path), "methods[%d]", index);
-    if (!is_named)
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: an entry of methods has no 'name'",
-                 config_item_find(items, path)->where));
-    snprintf(path, sizeof(path), "%smethod", lead);
-    if (!config_item_find(items, path))
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: methods.%s: has no 'method' (%s)", name->where, m->name,
-                 setting_find(t, "method")->choices));
 out:
     return rc;
 }
@@ -285,7 +313,7 @@ static int apply_method_override(struct config *cfg, const struct config_item *i
         return FAIL(IAU_ERR_CONFIG, "%s: a method's name can only be changed in the file",
                     item->where);
     const struct setting *s = NULL;
-    int rc = find_row(config_method_table(), item, prefix, key, &s);
+    int rc = find_method_row(m->method, item, prefix, key, &s);
     if (rc == IAU_OK && s)
         rc = assign(s, (char *)m + s->offset, item, prefix);
     return rc;
@@ -333,7 +361,7 @@ out:
 
 static void free_method(struct method_opts *m)
 {
-    struct setting_table t = config_method_table();
+    struct setting_table t = config_methods_table();
     for (int i = 0; i < t.n; i++)
         setting_free(&t.row[i], (char *)m + t.row[i].offset);
 }

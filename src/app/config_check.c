@@ -122,25 +122,6 @@ static int check_origin(const struct check *c, const struct origin_opts *o)
     return IAU_OK;
 }
 
-/* Retraining takes no settings of the other methods: refuse them, for they would do nothing. */
-static int check_retrain(const struct check *c, int index)
-{
-    struct setting_table t = config_method_table();
-    const char *name = c->cfg->method[index].name;
-    for (int i = 0; i < t.n; i++) {
-        const char *key = t.row[i].key;
-        if (strcmp(key, "name") == 0 || strcmp(key, "method") == 0 || strcmp(key, "origin") == 0)
-            continue;
-        char in_file[64], in_override[256];
-        snprintf(in_file, sizeof(in_file), "methods[%d].%s", index, key);
-        snprintf(in_override, sizeof(in_override), "methods.%s.%s", name, key);
-        if (config_item_find(c->items, in_file) || config_item_find(c->items, in_override))
-            return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.%s: does not apply to method retrain",
-                        where_method(c, index, key), name, key);
-    }
-    return IAU_OK;
-}
-
 static int check_method(const struct check *c, int index)
 {
     const struct config *cfg = c->cfg;
@@ -151,8 +132,8 @@ static int check_method(const struct check *c, int index)
     if (!is_known)
         return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
                     where_method(c, index, "origin"), m->name, m->origin);
-    if (m->method == METHOD_RETRAIN)
-        return check_retrain(c, index);
+    if (m->method != METHOD_IAU)
+        return IAU_OK;
     if (m->iau.step == IAU_STEP_CALIBRATED && m->iau.steps != 1)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: methods.%s.steps = %" PRId64 ": must be 1 for step: "

@@ -6,14 +6,13 @@
 
 #include "app/config.h"
 
-#define AT(field)        offsetof(struct config, field)
-#define OF_METHOD(field) offsetof(struct method_opts, field)
-#define FROM(x)          .lo = (x), .hi = INFINITY
-#define ABOVE(x)         .lo = (x), .hi = INFINITY, .open = OPEN_LO
-#define SPAN(a, b)       .lo = (a), .hi = (b)
-#define BELOW(a, b)      .lo = (a), .hi = (b), .open = OPEN_HI
-#define ANY              .lo = -INFINITY, .hi = INFINITY
-#define NUMPY_SEED       SPAN(0, 4294967295.0)
+#define AT(field)   offsetof(struct config, field)
+#define FROM(x)     .lo = (x), .hi = INFINITY
+#define ABOVE(x)    .lo = (x), .hi = INFINITY, .open = OPEN_LO
+#define SPAN(a, b)  .lo = (a), .hi = (b)
+#define BELOW(a, b) .lo = (a), .hi = (b), .open = OPEN_HI
+#define ANY         .lo = -INFINITY, .hi = INFINITY
+#define NUMPY_SEED  SPAN(0, 4294967295.0)
 
 enum {
     IN_ALL = IN_ORIGIN | IN_RETRAIN | IN_METHOD, /* every output depends on it */
@@ -187,43 +186,9 @@ static const struct setting general[] = {
              "counts as failed."},
 };
 
-static const struct setting of_method[] = {
-    {"name", SETTING_TEXT, OF_METHOD(name),
-     .help = "Name of this entry and of its model file. Required."},
-    {"method", SETTING_CHOICE, OF_METHOD(method), "iau", "iau|retrain", .scopes = IN_METHOD,
-     .help = "iau: influence approximation; retrain: training afresh without the forgotten "
-             "samples. Required."},
-    {"origin", SETTING_TEXT, OF_METHOD(origin),
-     .help = "Origin to start from. Default: the first one."},
-    {"correction", SETTING_SWITCH, OF_METHOD(iau.correction), "on", .scopes = IN_METHOD,
-     .help = "Gradient correction: descend on the retained samples while ascending on the "
-             "forgotten ones."},
-    {"weight", SETTING_REAL, OF_METHOD(iau.weight), "1", FROM(0), .scopes = IN_METHOD,
-     .help = "Weight of the retained samples' gradient."},
-    {"optimizer", SETTING_CHOICE, OF_METHOD(iau.optimizer), "adam", "adam|sgd", .scopes = IN_METHOD,
-     .help = "Optimizer of the step; it starts from zero state."},
-    {"lr", SETTING_REAL, OF_METHOD(iau.lr), "1e-3", ABOVE(0), .scopes = IN_METHOD,
-     .help = "Learning rate of the step."},
-    {"scale", SETTING_CHOICE, OF_METHOD(iau.scale), "mean", "mean|sum", .scopes = IN_METHOD,
-     .help = "Both gradients as means or as sums over their sets."},
-    {"step", SETTING_CHOICE, OF_METHOD(iau.step), "fixed", "fixed|calibrated", .scopes = IN_METHOD,
-     .help = "calibrated: length chosen so that the forgotten samples' loss equals the validation "
-             "loss."},
-    {"steps", SETTING_INT, OF_METHOD(iau.steps), "1", SPAN(1, 1e6), .scopes = IN_METHOD,
-     .unit = "steps", .help = "Number of steps; 1 when calibrated."},
-    {"cache", SETTING_CHOICE, OF_METHOD(iau.cache), "auto", "auto|off",
-     .help = "auto: use the origin's stored gradient sum where it is valid; the result is the same "
-             "bytes."},
-};
-
 struct setting_table config_table(void)
 {
     return (struct setting_table){(int)(sizeof(general) / sizeof(general[0])), general};
-}
-
-struct setting_table config_method_table(void)
-{
-    return (struct setting_table){(int)(sizeof(of_method) / sizeof(of_method[0])), of_method};
 }
 
 const struct setting *setting_find(struct setting_table t, const char *key)

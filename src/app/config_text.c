@@ -7,6 +7,7 @@
 #include "app/config.h"
 #include "app/config_table.h"
 #include "core/error.h"
+#include "unlearn/method.h"
 
 static int is_train(const struct setting *s)
 {
@@ -20,7 +21,7 @@ static const void *origin_field(const struct origin_opts *origin, const struct s
 
 static void print_scope(FILE *f, const struct config *cfg, int scope, int index)
 {
-    struct setting_table t = config_table(), mt = config_method_table();
+    struct setting_table t = config_table(), mt = {0};
     const struct method_opts *m = scope == IN_METHOD ? &cfg->method[index] : NULL;
     const struct origin_opts *o = &cfg->origin[m ? config_origin_of(cfg, m) : index];
     for (int i = 0; i < t.n; i++) {
@@ -31,9 +32,11 @@ static void print_scope(FILE *f, const struct config *cfg, int scope, int index)
         setting_print(f, s, is_train(s) ? origin_field(o, s) : (const char *)cfg + s->offset);
         fputc('\n', f);
     }
-    for (int i = 0; m && i < mt.n; i++) {
+    if (m)
+        mt = config_method_table(m->method);
+    for (int i = 0; i < mt.n; i++) {
         const struct setting *s = &mt.row[i];
-        if (!(s->scopes & scope) || (m->method == METHOD_RETRAIN && strcmp(s->key, "method") != 0))
+        if (!(s->scopes & scope))
             continue;
         fprintf(f, "method.%s = ", s->key);
         setting_print(f, s, (const char *)m + s->offset);
@@ -79,7 +82,7 @@ static void print_origins(FILE *f, const struct config *cfg)
 
 static void print_all(FILE *f, const struct config *cfg)
 {
-    struct setting_table t = config_table(), mt = config_method_table();
+    struct setting_table t = config_table();
     const char *before = "";
     for (int i = 0; i < t.n; before = t.row[i].key, i++) {
         const struct setting *s = &t.row[i];
@@ -93,10 +96,9 @@ static void print_all(FILE *f, const struct config *cfg)
     fputs(cfg->n_method ? "methods:\n" : "methods: []\n", f);
     for (int k = 0; k < cfg->n_method; k++) {
         const struct method_opts *m = &cfg->method[k];
+        struct setting_table mt = config_method_table(m->method);
         for (int i = 0; i < mt.n; i++) {
             const struct setting *s = &mt.row[i];
-            if (s->offset >= offsetof(struct method_opts, iau) && m->method == METHOD_RETRAIN)
-                continue;
             fprintf(f, "  %s %s: ", i == 0 ? "-" : " ", s->key);
             setting_print(f, s, (const char *)m + s->offset);
             fputc('\n', f);
@@ -149,15 +151,30 @@ static const char *default_text(const struct setting *s)
     return s->type >= SETTING_INTS ? "[]" : "";
 }
 
+enum { HELP_CHARS = 1000 };
+
+/* "iau, scrub: ..." where a setting is for some methods only. */
+static void help_text(const struct setting *s, char out[HELP_CHARS])
+{
+    int at = 0;
+    out[0] = '\0';
+    for (int m = 0; m < N_METHOD; m++)
+        if (s->methods & 1u << m)
+            at += snprintf(out + at, (size_t)(HELP_CHARS - at), "%s%s", at ? ", " : "",
+                           config_method_name(m));
+    snprintf(out + at, (size_t)(HELP_CHARS - at), "%s%s", at ? ": " : "", s->help);
+}
+
 static void print_plain_row(FILE *f, const struct setting *s, const char *prefix)
 {
-    char range[80], line[200];
+    char range[80], line[200], help[HELP_CHARS];
     setting_range_text(s, range);
     fprintf(f, "  %s%s%s%s\n", prefix, s->key, *default_text(s) ? "=" : "", default_text(s));
     snprintf(line, sizeof(line), "%s%s%s%s%s.", setting_type_text(s), *range ? ", " : "", range,
              s->unit ? ", in " : "", s->unit ? s->unit : "");
     config_print_wrapped(f, line, 6);
-    config_print_wrapped(f, s->help, 6);
+    help_text(s, help);
+    config_print_wrapped(f, help, 6);
 }
 
 void config_print_source_options(FILE *f)
@@ -191,15 +208,31 @@ static void print_cell(FILE *f, const char *text)
 
 static void print_markdown_row(FILE *f, const struct setting *s, const char *prefix)
 {
-    char range[80];
+    char range[80], help[HELP_CHARS];
     setting_range_text(s, range);
     fprintf(f, "| `%s%s` | ", prefix, s->key);
     print_cell(f, setting_type_text(s));
     fprintf(f, " | %s%s%s | %s%s%s | ", *default_text(s) ? "`" : "", default_text(s),
             *default_text(s) ? "`" : "", range, s->unit && *range ? " " : "",
             s->unit ? s->unit : "");
-    print_cell(f, s->help);
+    help_text(s, help);
+    print_cell(f, help);
     fputs(" |\n", f);
+}
+
+/* What the methods are. */
+static void print_methods(FILE *f, int markdown)
+{
+    fputs(markdown ? "\n| method | what it does |\n|---|---|\n" : "\nMethods:\n", f);
+    for (int m = 0; m < N_METHOD; m++) {
+        const char *name = config_method_name(m), *help = method_of(m)->help;
+        fprintf(f, markdown ? "| `%s` | " : "  %s\n", name);
+        if (markdown)
+            print_cell(f, help);
+        else
+            config_print_wrapped(f, help, 6);
+        fputs(markdown ? " |\n" : "", f);
+    }
 }
 
 static void print_reference(FILE *f, int markdown)
@@ -212,7 +245,7 @@ static void print_reference(FILE *f, int markdown)
     static const char methods[] =
         "Models to make by unlearning: a list of entries {name: NAME, method: iau, ...}. On the "
         "command line an entry goes by its name: --methods.NAME.lr=0.01.";
-    struct setting_table t = config_table(), mt = config_method_table();
+    struct setting_table t = config_table(), mt = config_methods_table();
     if (markdown)
         fputs("| setting | type | default | range | meaning |\n|---|---|---|---|---|\n", f);
     for (int i = 0; i < t.n; i++)
@@ -228,6 +261,7 @@ static void print_reference(FILE *f, int markdown)
     }
     for (int i = 0; i < mt.n; i++)
         (markdown ? print_markdown_row : print_plain_row)(f, &mt.row[i], "methods.NAME.");
+    print_methods(f, markdown);
 }
 
 char *config_reference(int markdown)
@@ -243,12 +277,4 @@ char *config_reference(int markdown)
         return NULL;
     }
     return text;
-}
-
-void config_print_reference(int markdown)
-{
-    char *text = config_reference(markdown);
-    if (text)
-        fputs(text, stdout);
-    free(text);
 }

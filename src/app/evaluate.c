@@ -132,7 +132,8 @@ static int describe_entry(struct results *r, const struct entry *entry)
     TRY(record_set_text(&r->record, path, "file", s->path));
     TRY(record_set_text(&r->record, path, "model_digest", entry->file.digest));
     TRY(record_set_text(&r->record, path, "settings", record_text(from, "/", "settings", "")));
-    snprintf(path, sizeof path, stage_trains(r->job, s) ? "/epochs/%s" : "/steps/%s", s->name);
+    snprintf(path, sizeof path, stage_counts_epochs(r->job, s) ? "/epochs/%s" : "/steps/%s",
+             s->name);
     TRY(copy_arrays(&r->record, from, "/history", path));
     snprintf(path, sizeof path, "/cost/%s", s->name);
     TRY(copy_arrays(&r->record, from, "/cost", path));

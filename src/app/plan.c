@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "core/timer.h"
 #include "data/shard.h"
+#include "unlearn/method.h"
 
 /* Seconds a sample's gradient takes here: a few units of real samples, timed. */
 static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
@@ -60,27 +61,21 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
     return (rows + params + units) / 1048576;
 }
 
-/* What a stage works on: samples read, and gradients of all epochs (an HVP counts as two) or steps.
- */
-struct load {
-    double rows, gradients;
-};
-
-static struct load stage_load(const struct job *job, const struct stage *s)
+/* What a stage works on, in all its epochs or steps. */
+static struct unlearn_load stage_load(const struct job *job, const struct stage *s)
 {
     const struct train_opts *t = stage_train_opts(job, s);
     double n = (double)stage_training_set(job, s)->n;
     if (stage_trains(job, s))
-        return (struct load){n + (double)job->sets.valid.n,
-                             n * (double)t->epochs * (t->restriction.alpha != 0 ? 3 : 1)};
-    const struct iau_opts *o = &job->cfg.method[s->index].iau;
-    double forget = (double)job->sets.forget.n, steps = (double)o->steps;
-    int few = job->sets.forget.n <= job->sets.retain.n;
-    double rest = (double)(few ? job->sets.train.n : job->sets.retain.n);
-    double swept =
-        !o->correction ? 0 : steps - (few && o->cache == IAU_CACHE_AUTO && t->gradient_sum);
-    double valid = o->step == IAU_STEP_CALIBRATED ? (double)job->sets.valid.n : 0;
-    return (struct load){forget + valid + (swept > 0 ? rest : 0), steps * forget + swept * rest};
+        return (struct unlearn_load){n + (double)job->sets.valid.n,
+                                     n * (double)t->epochs * (t->restriction.alpha != 0 ? 3 : 1)};
+    const struct method_opts *o = &job->cfg.method[s->index];
+    struct unlearn_sizes sizes = {.train = job->sets.train.n,
+                                  .retain = job->sets.retain.n,
+                                  .forget = job->sets.forget.n,
+                                  .valid = job->sets.valid.n,
+                                  .has_gradient_sum = t->gradient_sum};
+    return method_of(o->method)->load(o, &sizes);
 }
 
 static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
@@ -89,7 +84,7 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
     int rc = IAU_OK;
     struct engine e = {0};
     double gradient_s = 0, mib = 0;
-    struct load load = {0, 0};
+    struct unlearn_load load = {0, 0};
     enum stage_state state;
     TRY(stage_preview(job, s, kinds, &state));
     if (state != STAGE_DONE) {

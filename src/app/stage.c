@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/file.h"
+#include "unlearn/method.h"
 
 const char *stage_kind_name(enum stage_kind k)
 {
@@ -95,6 +96,11 @@ const struct train_opts *stage_train_opts(const struct job *job, const struct st
 int stage_trains(const struct job *job, const struct stage *s)
 {
     return s->kind != STAGE_METHOD || job->cfg.method[s->index].method == METHOD_RETRAIN;
+}
+
+int stage_counts_epochs(const struct job *job, const struct stage *s)
+{
+    return stage_trains(job, s) || method_of(job->cfg.method[s->index].method)->counts_epochs;
 }
 
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s)
@@ -333,13 +339,14 @@ out:
 /* Can a stage that is yet to run write its file and train on its samples? */
 static int check_stage(const struct job *job, const struct stage *s)
 {
+    struct batch_opts batch = trainer_batch_opts(stage_train_opts(job, s));
     struct shard_plan plan;
     int64_t left_out;
     int rc = IAU_OK;
     if (job->comm->rank == 0)
         TRY(job_check_folder(config_folder_key(&job->cfg, stage_scope(s->kind)), s->folder));
     if (stage_trains(job, s))
-        TRY(trainer_plan(&plan, &left_out, s->name, &job->model, stage_train_opts(job, s),
+        TRY(batches_plan(&plan, &left_out, s->name, model_has_groups(&job->model), &batch,
                          stage_training_set(job, s)->n));
 out:
     return rc;

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "unlearn/iau.h"
+#include "unlearn/method.h"
 
 static int run_training(struct job *job, const struct stage *s, struct restart *restart,
                         struct engine *e, struct outcome *o)
@@ -43,34 +43,34 @@ out:
     return rc;
 }
 
-static int run_iau(struct job *job, const struct stage *s, struct restart *restart,
-                   struct engine *e, struct outcome *o)
+static int run_method(struct job *job, const struct stage *s, struct restart *restart,
+                      struct engine *e, struct outcome *o)
 {
     int rc = IAU_OK;
-    const struct iau_opts *opts = &job->cfg.method[s->index].iau;
+    const struct method_opts *opts = &job->cfg.method[s->index];
+    const struct method *method = method_of(opts->method);
     struct model_file origin = {0};
     double *sum = NULL, loss_sum = NAN;
     const char *why = NULL;
-    if (opts->step == IAU_STEP_CALIBRATED && !job->sets.valid.n)
-        TRY(FAIL(IAU_ERR_CONFIG, "%s: step: calibrated needs a validation set, but data.valid is 0",
-                 s->name));
     TRY(model_file_read(&origin, job, s->origin_path));
     TRY(check_origin(job, s, &origin));
-    if (opts->cache == IAU_CACHE_AUTO)
+    if (method->uses_gradient_sum && opts->iau.cache == IAU_CACHE_AUTO)
         TRY(comm_agree(job->comm, model_file_gradient_sum(&origin, job, &sum, &loss_sum, &why)));
     record_drop(&origin.record, "/gradient_sum");
-    if (why && opts->correction)
+    if (why)
         log_line("%s  computes the gradient sum anew: %s", s->name, why);
-    struct iau u = {.engine = e,
-                    .opts = opts,
-                    .sets = &job->sets,
-                    .w = origin.w,
-                    .gradient_sum = sum,
-                    .loss_sum = loss_sum,
-                    .name = s->name,
-                    .restart = restart,
-                    .progress = &job->progress};
-    TRY(iau_run(o, &u));
+    e->step_norm = NORM_FROZEN;
+    struct unlearn u = {.engine = e,
+                        .opts = opts,
+                        .train = stage_train_opts(job, s),
+                        .sets = &job->sets,
+                        .w = origin.w,
+                        .gradient_sum = sum,
+                        .loss_sum = loss_sum,
+                        .name = s->name,
+                        .restart = restart,
+                        .progress = &job->progress};
+    TRY(method->run(o, &u));
 out:
     free(sum);
     model_file_free(&origin);
@@ -94,7 +94,7 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
     TRY(job_begin_output(job, s->folder));
     TRY(job_engine(job, stage_train_opts(job, s), &e));
     TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
-                             : run_iau(job, s, &restart, &e, &o));
+                             : run_method(job, s, &restart, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
     TRY(comm_agree(job->comm, job->comm->rank == 0 ? restart_remove(s->restart_path) : IAU_OK));
 out:

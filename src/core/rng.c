@@ -19,6 +19,15 @@ void rng_words(const struct rng *r, uint64_t index, uint32_t out[4])
         out[i] = counter.v[i];
 }
 
+void rng_words_id(const struct rng *r, int64_t id, uint32_t out[4])
+{
+    /* What of an id an index has no room for goes where no stream comes. */
+    uint64_t index = (uint64_t)id, high = index >> RNG_INDEX_BITS << RNG_INDEX_BITS;
+    struct rng own = {r->seed, r->purpose, r->stream | high};
+    REQUIRE(r->stream >> RNG_INDEX_BITS == 0);
+    rng_words(&own, index & ~high, out);
+}
+
 float rng_uniform(const struct rng *r, uint64_t index)
 {
     uint32_t words[4];

@@ -23,11 +23,9 @@ int augment_check(const struct augment_opts *o, const struct dataset *d)
 struct augment_move augment_draw(const struct augment *a, int64_t id)
 {
     uint32_t word[4];
-    /* Ids have 64 bits: those that an index has no room for go where no epoch comes. */
-    uint64_t index = (uint64_t)id, high = index >> RNG_INDEX_BITS << RNG_INDEX_BITS;
-    struct rng r = {a->seed, RNG_AUGMENT, (uint64_t)a->epoch | high};
+    struct rng r = {a->seed, RNG_AUGMENT, (uint64_t)a->epoch};
     uint64_t places = 2 * (uint64_t)a->opts.crop + 1;
-    rng_words(&r, index & ~high, word);
+    rng_words_id(&r, id, word);
     /* The bias of a multiplication without rejection is below places / 2^32. */
     return (struct augment_move){.dy = (int)((int64_t)(word[0] * places >> 32) - a->opts.crop),
                                  .dx = (int)((int64_t)(word[1] * places >> 32) - a->opts.crop),

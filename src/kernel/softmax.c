@@ -4,10 +4,11 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "core/error.h"
 #include "kernel/act.h"
 #include "kernel/lanes.h"
 
-enum { WIDTH = IAU_VECTOR_WIDTH };
+enum { WIDTH = IAU_VECTOR_WIDTH, DISTILL_LANES = 64 };
 
 static inline vecf load(const float *p)
 {
@@ -83,5 +84,36 @@ void softmax_backward_tangent(int n_class, int lanes, const float *p, const floa
             *(vecf *)(rdz + at) =
                 *(const vecf_unaligned *)(weight + l) * load(p + at) * (load(rz + at) - mean);
         }
+    }
+}
+
+/* q = softmax(z / T), rest[lane] = log SUM exp (z / T) - z_0 / T */
+static void tempered(int n_class, int lanes, float temperature, const float *z, float *q,
+                     float *rest)
+{
+    static const int32_t first[DISTILL_LANES];
+    float factor = 1 / temperature;
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n_class * lanes; i++)
+        q[i] = factor * z[i];
+    softmax_forward(n_class, lanes, q, first, q, rest);
+}
+
+void softmax_distill(int n_class, int lanes, float temperature, const float *t, const float *z,
+                     const float *weight, float *dz, float *kl, float *q)
+{
+    float rest_t[DISTILL_LANES], rest_z[DISTILL_LANES], *q_t = q,
+                                                        *q_z = q + (ptrdiff_t)n_class * lanes;
+    REQUIRE(lanes <= DISTILL_LANES);
+    tempered(n_class, lanes, temperature, t, q_t, rest_t);
+    tempered(n_class, lanes, temperature, z, q_z, rest_z);
+    for (int l = 0; l < lanes; l++) {
+        /* log q_t - log q_z is the difference of logits but for a constant */
+        float sum = (rest_z[l] + z[l] / temperature) - (rest_t[l] + t[l] / temperature);
+        for (int k = 0; k < n_class; k++) {
+            ptrdiff_t at = (ptrdiff_t)k * lanes + l;
+            sum += q_t[at] * ((t[at] - z[at]) / temperature);
+            dz[at] += weight[l] * temperature * (q_z[at] - q_t[at]);
+        }
+        kl[l] = sum > 0 ? sum : 0;
     }
 }

@@ -137,11 +137,21 @@ static void run_forward_tangent(const struct model *m, const struct weights *p, 
     }
 }
 
-void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
+void model_loss_gradient(const struct model *m, struct unit *u)
+{
+    softmax_backward(m->n_class, u->lanes, u->p, u->label, u->weight, u->node[m->n_layer].da);
+}
+
+void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw)
 {
     struct weights p = {.w = w, .dw = dw};
-    softmax_backward(m->n_class, u->lanes, u->p, u->label, u->weight, u->node[m->n_layer].da);
     run_backward(m, &p, u);
+}
+
+void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
+{
+    model_loss_gradient(m, u);
+    model_backward_from_top(m, w, u, dw);
 }
 
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u,

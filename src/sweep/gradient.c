@@ -29,14 +29,20 @@ static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
     const struct pass *p = ctx;
     const struct model *m = p->e->model;
     struct unit *u = p->keep ? &p->e->kept[i] : &wk->unit;
+    double value[N_VALUE];
     sweep_gather(p->e, p->work, i, u);
     u->norm = p->norm;
-    model_forward(m, p->w, u);
-    model_backward(m, p->w, u, wk->vector);
+    if (p->work->objective) {
+        value[VALUE_LOSS] = objective_forward(p->work->objective, m, p->w, u, wk->logits);
+    } else {
+        model_forward(m, p->w, u);
+        model_loss_gradient(m, u);
+        value[VALUE_LOSS] = unit_loss(u);
+    }
+    value[VALUE_CORRECT] = (double)unit_correct(m, u);
+    model_backward_from_top(m, p->w, u, wk->vector);
     if (u->norm == NORM_FROZEN)
         clear_statistics(p, wk->vector);
-    double value[N_VALUE] = {
-        [VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
     sums_add(p->sums, wk->thread, p->segment, wk->vector, value);
 }
 
@@ -63,7 +69,7 @@ static void unit_product(struct worker *wk, void *ctx, int64_t i)
 /* A step of one unit on one rank is no sum at all. */
 static void promise(struct engine *e, int64_t n_unit, struct sums *s)
 {
-    if (e->comm->size == 1 && n_unit == 1)
+    if (e->comm->size == 1 && n_unit == 1 && s->n_segment == 1)
         sums_expect_one(s, 0);
 }
 
@@ -84,13 +90,21 @@ void sweep_add_loss(struct engine *e, const float *w, const struct work *work, s
 }
 
 void sweep_add_step_gradient(struct engine *e, const float *w, const struct work *work,
-                             struct sums *s, int keep)
+                             struct sums *s, int segment, int keep)
 {
     REQUIRE(!keep || work->n_unit <= e->n_kept);
-    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .keep = keep, .norm = e->step_norm};
+    struct pass p = {.e = e,
+                     .w = w,
+                     .work = work,
+                     .sums = s,
+                     .segment = segment,
+                     .keep = keep,
+                     .norm = e->step_norm};
     promise(e, work->n_unit, s);
     sweep_work(e, work, unit_gradient, &p);
-    e->cost.gradients += s->segment[0].n_samples;
+    e->cost.gradients += s->segment[segment].n_samples;
+    if (work->objective && work->objective->teacher != 0)
+        e->cost.forwards += s->segment[segment].n_samples;
 }
 
 void sweep_add_step_product(struct engine *e, const float *w, const float *v, int64_t n_unit,

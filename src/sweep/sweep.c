@@ -133,12 +133,26 @@ int engine_augment(struct engine *e)
     return IAU_OK;
 }
 
+int engine_teacher(struct engine *e)
+{
+    int64_t n = (int64_t)e->model->n_class * e->lanes;
+    for (int t = 0; t < e->n_thread; t++) {
+        struct worker *wk = &e->worker[t];
+        if (!wk->logits)
+            wk->logits = mem_alloc(3 * n, sizeof *wk->logits);
+        if (!wk->logits)
+            return FAIL(IAU_ERR_MEM, "no memory for a teacher's logits");
+    }
+    return IAU_OK;
+}
+
 void engine_free(struct engine *e)
 {
     for (int t = 0; e->worker && t < e->n_thread; t++) {
         unit_free(&e->worker[t].unit);
         free(e->worker[t].vector);
         free(e->worker[t].copy);
+        free(e->worker[t].logits);
     }
     for (int i = 0; i < e->n_kept; i++)
         unit_free(&e->kept[i]);
@@ -185,6 +199,7 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
 {
     const uint8_t *sample[UNIT_MAX_LANES];
     const struct rows *r = work->rows;
+    const struct relabel *relabel = work->objective ? work->objective->relabel : NULL;
     int64_t left = work->n - i * e->unit;
     u->norm = NORM_FROZEN;
     u->n = work->piece ? work->piece[i].n : (int)(left < e->unit ? left : e->unit);
@@ -194,7 +209,8 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
                     : 0; /* an empty lane repeats a sample, at weight 0, so that it stays finite */
         int64_t row = place_of(e, work, i, j);
         sample[k] = sample_at(work, row);
-        u->label[k] = r->label[row];
+        u->label[k] = relabel ? relabel_draw(relabel, r->id[row], r->label[row], e->model->n_class)
+                              : r->label[row];
         u->weight[k] = k < u->n;
     }
     if (work->augment)

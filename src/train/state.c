@@ -58,12 +58,12 @@ static int check_places(const struct train_state *s, const struct training *trai
         int64_t value, limit;
     } place[] = {
         {"/state/epoch", s->epoch, t->opts->epochs},
-        {"/state/step", s->step, training->plan.n_step},
+        {"/state/step", s->step, training->batches.plan.n_step},
         {"/state/best_epoch", s->best_epoch, s->epoch},
         {"/state/worse", s->worse, s->epoch},
-        {"/state/n_seen", s->n_seen, training->plan.n},
+        {"/state/n_seen", s->n_seen, training->batches.plan.n},
         {"/state/correct", s->correct, s->n_seen},
-        {"/state/optimizer_t", s->optimizer.t, t->opts->epochs * training->plan.n_step},
+        {"/state/optimizer_t", s->optimizer.t, t->opts->epochs * training->batches.plan.n_step},
     };
     for (size_t i = 0; i < sizeof place / sizeof *place; i++)
         if (place[i].value < 0 || place[i].value > place[i].limit)
@@ -85,42 +85,22 @@ static int allocate(struct training *s)
     int64_t n = e->model->n_param, n_state = model_state_floats(e->model);
     s->state.w = mem_alloc(n_state, sizeof *s->state.w);
     s->state.best = mem_alloc(n_state, sizeof *s->state.best);
-    s->g = mem_alloc(n_state, sizeof *s->g);
-    s->v = mem_alloc(n_state, sizeof *s->v);
-    if (!s->state.w || !s->state.best || !s->g || !s->v)
+    if (!s->state.w || !s->state.best)
         TRY(FAIL(IAU_ERR_MEM, "no memory to train %lld parameters", (long long)n));
     TRY(optimizer_init(&s->state.optimizer, &t->opts->optimizer, n));
-    TRY(sums_init(&s->sums, 1, &n_state, N_VALUE, e->n_thread));
-    if (t->opts->restriction.alpha != 0)
-        TRY(engine_keep(e, s->feed.n_shard));
-    if (augment_is_on(&t->opts->augment))
-        TRY(engine_augment(e));
+    s->descent = (struct descent){.engine = e,
+                                  .optimizer = &s->state.optimizer,
+                                  .w = s->state.w,
+                                  .restriction = &t->opts->restriction};
+    TRY(descent_init(&s->descent, 1, s->batches.feed.n_shard));
 out:
     return rc;
 }
 
-int trainer_plan(struct shard_plan *plan, int64_t *left_out, const char *name,
-                 const struct model *m, const struct train_opts *opts, int64_t n)
+struct batch_opts trainer_batch_opts(const struct train_opts *opts)
 {
-    *plan = shard_plan(n, (int)opts->batch, (int)opts->unit);
-    *left_out = model_has_groups(m) ? shard_plan_groups(plan, GROUP_MIN_SAMPLES) : 0;
-    if (plan->n_step == 0)
-        return FAIL(IAU_ERR_CONFIG,
-                    "%s: %lld samples in batches of %lld leave no group of %d samples, which batch "
-                    "norm needs to train",
-                    name, (long long)n, (long long)opts->batch, GROUP_MIN_SAMPLES);
-    return IAU_OK;
-}
-
-static int open_feed(struct training *s, struct range shards)
-{
-    const struct trainer *t = s->trainer;
-    struct engine *e = t->engine;
-    int rc = feed_open(&s->feed, e->dataset, t->train, &s->plan, shards, (uint64_t)t->opts->seed,
-                       augment_is_on(&t->opts->augment), engine_memory_left(e), t->name);
-    e->used_bytes += s->feed.n_bytes;
-    s->augment.id = s->feed.rows.id;
-    return rc;
+    return (struct batch_opts){
+        .batch = opts->batch, .unit = opts->unit, .seed = opts->seed, .augment = opts->augment};
 }
 
 /* Go on from the restart file. */
@@ -144,28 +124,17 @@ int training_init(struct training *s)
     struct engine *e = t->engine;
     int rc = IAU_OK;
     double start = timer_now_s();
-    int64_t left_out;
-    TRY(comm_agree(e->comm,
-                   trainer_plan(&s->plan, &left_out, t->name, e->model, t->opts, t->train->n)));
-    if (left_out)
-        log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm "
-                 "trains on groups of "
-                 "at least %d",
-                 t->name, (long long)left_out, (long long)t->train->n, GROUP_MIN_SAMPLES);
-    if (e->comm->size > s->plan.n_shard)
-        log_line("%s  training uses %d of %d ranks: batch %lld, unit %lld", t->name,
-                 s->plan.n_shard, e->comm->size, (long long)t->opts->batch,
-                 (long long)t->opts->unit);
+    struct batch_opts batch = trainer_batch_opts(t->opts);
     history_init(&s->state.history, columns);
-    s->augment = (struct augment){.opts = t->opts->augment, .seed = (uint64_t)t->opts->seed};
-    TRY(comm_agree(e->comm, augment_check(&t->opts->augment, e->dataset)));
-    TRY(comm_agree(e->comm,
-                   open_feed(s, shard_range(s->plan.n_shard, e->comm->rank, e->comm->size))));
+    TRY(batches_open(&s->batches, e, t->train, &batch, t->name));
     TRY(comm_agree(e->comm, allocate(s)));
     if (t->valid->n)
         TRY(share_load(&s->valid, e, t->valid));
     e->cost.seconds[PHASE_READ] += timer_now_s() - start;
-    model_init_params(e->model, (uint64_t)t->opts->seed, s->state.w);
+    if (t->start)
+        memcpy(s->state.w, t->start, (size_t)model_state_floats(e->model) * sizeof *s->state.w);
+    else
+        model_init_params(e->model, (uint64_t)t->opts->seed, s->state.w);
     memcpy(s->state.best, s->state.w, (size_t)model_state_floats(e->model) * sizeof *s->state.w);
     if (t->restart && t->restart->resume)
         TRY(resume(s));
@@ -177,26 +146,23 @@ out:
 
 void training_release_samples(struct training *s)
 {
-    s->trainer->engine->used_bytes -= s->feed.n_bytes;
-    feed_close(&s->feed);
+    batches_close(&s->batches);
     share_free(&s->valid);
 }
 
 void training_free(struct training *s)
 {
     training_release_samples(s);
-    sums_free(&s->sums);
+    descent_free(&s->descent);
     optimizer_free(&s->state.optimizer);
     history_free(&s->state.history);
     free(s->state.w);
     free(s->state.best);
-    free(s->g);
-    free(s->v);
 }
 
 int64_t training_steps(const struct training *s)
 {
-    return s->state.epoch * s->plan.n_step + s->state.step;
+    return s->state.epoch * s->batches.plan.n_step + s->state.step;
 }
 
 int training_obey(struct training *s, int64_t word)

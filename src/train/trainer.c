@@ -10,94 +10,30 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "train/restriction.h"
 #include "train/schedule.h"
 #include "train/state.h"
 
-/* This rank's units of the next step; none where their samples cannot be read, which the step's
- * reduction tells everybody. */
-static struct work step_work(struct training *s)
-{
-    struct engine *e = s->trainer->engine;
-    int64_t n_unit;
-    double start = timer_now_s();
-    int rc = feed_step(&s->feed, s->state.epoch, s->state.step, &n_unit);
-    engine_fail(e, rc);
-    e->cost.seconds[PHASE_READ] += timer_now_s() - start;
-    s->augment.epoch = s->state.epoch;
-    return (struct work){.rows = &s->feed.rows,
-                         .n_unit = rc == IAU_OK ? n_unit : 0,
-                         .piece = s->feed.piece,
-                         .augment = augment_is_on(&s->augment.opts) ? &s->augment : NULL};
-}
-
-/* The reduced sums of H v on the same batch, v being its normalised gradient; g keeps the gradient.
- */
-static int restriction_product(struct training *s, const struct work *work, int64_t n,
-                               const char *what)
+/* One step; *word is the agreed stop word. */
+static int train_step(struct training *s, int64_t *word)
 {
     const struct trainer *t = s->trainer;
-    struct engine *e = t->engine;
-    double start = timer_now_s();
-    sums_mean(&s->sums, 0, 0, e->model->n_param, s->g);
-    restriction_direction(e->model, t->opts->restriction.norm, s->g, s->v);
-    e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
-    sums_begin(&s->sums, &n);
-    sweep_add_step_product(e, s->state.w, s->v, work->n_unit, &s->sums);
-    return sweep_reduce(e, &s->sums, what);
-}
-
-/* What an update needs beside the sums. */
-struct update {
-    struct training *s;
-    double lr, alpha; /* of the restriction; 0: none */
-};
-
-/* Gradient and optimizer for a few parameters at a time, so that the gradient stays in the cache.
- */
-static void update_piece(void *ctx, int64_t begin, int64_t n)
-{
-    const struct update *u = ctx;
-    struct training *s = u->s;
-    float few[SWEEP_PIECE], *g = u->alpha ? s->g + begin : few;
-    if (u->alpha)
-        sums_add_mean(&s->sums, 0, u->alpha, begin, n, g);
-    else
-        sums_mean(&s->sums, 0, begin, n, g);
-    optimizer_piece(&s->state.optimizer, u->lr, begin, n, s->state.w + begin, g);
-}
-
-/* One step; *stop is the agreed stop word. */
-static int train_step(struct training *s, int64_t *stop)
-{
-    const struct trainer *t = s->trainer;
-    struct engine *e = t->engine;
-    const struct model *m = e->model;
+    struct train_state *state = &s->state;
     char what[96];
-    struct update update = {.s = s, .alpha = t->opts->restriction.alpha};
-    int64_t n = shard_step_samples(&s->plan, s->state.step);
-    struct work work = step_work(s);
-    snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)s->state.epoch + 1,
-             (long long)s->state.step + 1);
-    sums_begin(&s->sums, &n);
-    sweep_add_step_gradient(e, s->state.w, &work, &s->sums, update.alpha != 0);
-    *sums_stop(&s->sums, 0) = restart_word(t->restart, e->comm, training_steps(s) + 1);
-    int rc = sweep_reduce(e, &s->sums, what);
+    struct descent_term term = {.n_samples = shard_step_samples(&s->batches.plan, state->step),
+                                .weight = 1};
+    double lr =
+        schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, state->epoch, t->opts->epochs);
+    snprintf(what, sizeof what, "%s: epoch %lld step %lld", t->name, (long long)state->epoch + 1,
+             (long long)state->step + 1);
+    term.work = batches_work(&s->batches, state->epoch, state->step, NULL);
+    *word = restart_word(t->restart, t->engine->comm, training_steps(s) + 1);
+    int rc = descent_step(&s->descent, 1, &term, lr, what, word);
     if (rc != IAU_OK)
         return rc;
-    *stop = *sums_stop(&s->sums, 0);
-    s->state.loss_sum += sums_value(&s->sums, 0, VALUE_LOSS);
-    s->state.correct += (int64_t)sums_value(&s->sums, 0, VALUE_CORRECT);
-    s->state.n_seen += n;
-    sums_mean(&s->sums, 0, m->n_param, m->n_buffer, s->g + m->n_param);
-    if (update.alpha != 0 && (rc = restriction_product(s, &work, n, what)) != IAU_OK)
-        return rc;
-    update.lr =
-        schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, s->state.epoch, t->opts->epochs);
-    optimizer_begin(&s->state.optimizer);
-    sweep_pieces(e, m->n_param, update_piece, &update);
-    model_update_buffers(m, s->g, s->state.w);
-    s->state.step++;
+    state->loss_sum += s->descent.value[0][VALUE_LOSS];
+    state->correct += (int64_t)s->descent.value[0][VALUE_CORRECT];
+    state->n_seen += term.n_samples;
+    state->step++;
     return IAU_OK;
 }
 
@@ -106,12 +42,12 @@ static void show_live(const struct training *s)
     const struct trainer *t = s->trainer;
     double seconds = timer_now_s() - s->run_start_s;
     int64_t done = training_steps(s) - s->first_step;
-    int64_t left = t->opts->epochs * s->plan.n_step - training_steps(s);
+    int64_t left = t->opts->epochs * s->batches.plan.n_step - training_steps(s);
     double rate = (double)done / seconds;
     log_live("%s  epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  at most %.0f s left",
              t->name, (long long)s->state.epoch + 1, (long long)t->opts->epochs,
-             (long long)s->state.step, (long long)s->plan.n_step,
-             s->state.loss_sum / (double)s->state.n_seen, rate * s->plan.batch,
+             (long long)s->state.step, (long long)s->batches.plan.n_step,
+             s->state.loss_sum / (double)s->state.n_seen, rate * s->batches.plan.batch,
              (double)left / rate);
 }
 
@@ -171,11 +107,11 @@ static int end_epoch(struct training *s, int *enough)
 static int run_epoch(struct training *s, int *enough)
 {
     s->epoch_start_s = timer_now_s();
-    while (s->state.step < s->plan.n_step) {
-        int64_t stop = 0;
-        int rc = train_step(s, &stop);
+    while (s->state.step < s->batches.plan.n_step) {
+        int64_t word;
+        int rc = train_step(s, &word);
         if (rc == IAU_OK)
-            rc = training_obey(s, stop);
+            rc = training_obey(s, word);
         if (rc != IAU_OK)
             return rc;
         show_live(s);

@@ -189,14 +189,14 @@ static int time_iau(struct bench *b, const float *w, int cached)
     TRY(trainer_gradient_sum(&b->engine, w, &b->sets.train, sum, &loss_sum));
     for (int i = -1; i < b->repeats; i++) {
         struct outcome o;
-        struct iau u = {.engine = &b->engine,
-                        .opts = &opts,
-                        .sets = &b->sets,
-                        .w = w,
-                        .gradient_sum = cached ? sum : NULL,
-                        .loss_sum = loss_sum,
-                        .name = "iau",
-                        .progress = &progress};
+        struct unlearn u = {.engine = &b->engine,
+                            .opts = &(struct method_opts){.iau = opts},
+                            .sets = &b->sets,
+                            .w = w,
+                            .gradient_sum = cached ? sum : NULL,
+                            .loss_sum = loss_sum,
+                            .name = "iau",
+                            .progress = &progress};
         TRY(iau_run(&o, &u));
         if (i >= 0)
             b->value[i] = o.history.value[COLUMN_STEP_SECONDS];

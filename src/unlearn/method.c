@@ -1,0 +1,17 @@
+/* The methods by name. */
+#include "unlearn/method.h"
+
+static const struct method method_retrain = {.help =
+                                                 "Training afresh on the retained samples with the "
+                                                 "settings and the seed of the origin: what "
+                                                 "every other method is measured against."};
+
+const struct method *method_of(enum method_name name)
+{
+    static const struct method *const method[N_METHOD] = {
+        [METHOD_IAU] = &method_iau,
+        [METHOD_RETRAIN] = &method_retrain,
+        [METHOD_FINETUNE] = &method_finetune,
+    };
+    return method[name];
+}
