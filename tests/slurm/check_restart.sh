@@ -18,9 +18,12 @@ wanted_unlearned=$(digest wanted/iau.h5)
 
 # --- a time limit of a minute, and a training that is asked to stop long before it is done: requeued until it is. Slurm
 # looks at time limits every 30 s and may signal early; meanwhile the other tests run.
-sed -i 's/^#SBATCH --time=.*/#SBATCH --time=1/; s/USR1@90/USR1@40/' jobs/train.sbatch
-batch --nodes=2 --ntasks=2 --output=limit.log jobs/train.sbatch config.yaml --output.dir=limit --train.epochs=300
+cp -r jobs short
+sed -i 's/^#SBATCH --time=.*/#SBATCH --time=1/; s/USR1@90/USR1@40/' short/train.sbatch
+IAU_JOBS=$PWD/short batch --nodes=2 --ntasks=2 --output=limit.log short/train.sbatch config.yaml --output.dir=limit --train.epochs=300
 limit_job=$job
+(await 450 is_over "$limit_job" && state_of "$limit_job" >limit.state) & # Slurm forgets jobs after a while
+watch=$!
 
 # --- every way a signal can come, on 4, 1 and 3 ranks; no job is requeued here, so each ends with 75
 stops_with_75() {
@@ -95,10 +98,11 @@ verdict "the kills hit it at work: $(grep -c 'goes on at epoch' kills.out) times
 verdict "one row an epoch, and no restart file is left" $? kills/progress.csv
 
 # --- the job with the time limit
-unset IAU_JOBS
 launch 2 "$IAU" -q train config.yaml --output.dir=wanted300 --train.epochs=300 >said 2>&1
 verdict "unbroken training of 300 epochs" $?
-ends "$limit_job" 300 COMPLETED "a time limit of a minute" limit.log
+wait "$watch"
+[ "$(cat limit.state)" = "COMPLETED " ]
+verdict "a time limit of a minute: COMPLETED, is $(cat limit.state)" $? limit.log
 [ "$(digest limit/origin.h5)" = "$(digest wanted300/origin.h5)" ]
 verdict "requeued by the time limit: same bytes" $? limit.log
 requeued=$(grep -c 'jobs: ended with 75; requeued, restart [0-9]* of at most 10' limit.log)
