@@ -53,13 +53,14 @@ lib     := $(BUILD)/libiau.a
 program := $(if $(wildcard src/app/main.c),$(BUILD)/iau)
 tests   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 helpers := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(filter-out tests/test_% tests/make_%,$(wildcard tests/*.c)))
+bench_programs := $(BUILD)/tests/bench/bench $(BUILD)/tests/bench/layers
 scripts := $(wildcard tests/check_*.sh tests/smoke*.sh)
 headers := $(wildcard include/*/*.h)
 
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all readme deps check check-asan fuzz bench demo cifar10 install clean format help FORCE
+.PHONY: all readme deps bench-programs check check-slurm check-asan fuzz bench demo cifar10 install clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -105,9 +106,14 @@ ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(BUILD)/flags $(BUILD)/version: | deps
 endif
 
-check: $(program) $(tests) $(BUILD)/tests/fuzz/replay ## run every test on NP="1 2 3" ranks; installs nothing
+check: $(program) $(tests) $(bench_programs) $(BUILD)/tests/fuzz/replay ## run every test on NP="1 2 3" ranks; installs nothing
 	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' NP='$(NP)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' \
 	    COMPILE='$(compile)' tests/run_tests.sh $(tests) $(scripts)
+
+# A real Slurm: one that the program in MINI_SLURM starts on this machine, or the cluster that it belongs to.
+check-slurm: $(program) $(bench_programs) ## job scripts, requeues, campaigns, lost nodes, on a real Slurm; skipped without
+	@BUILD='$(BUILD)' MPIRUN='$(MPIRUN)' PYTHON='$(PYTHON)' TEST_TIMEOUT='$(TEST_TIMEOUT)' COMPILE='$(compile)' \
+	    tests/run_tests.sh $(wildcard tests/slurm/check_*.sh)
 
 # Open MPI itself leaks at exit, so leaks are not looked for.
 asan_flags = -O1 -g -march=$(ARCH) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp \
@@ -135,10 +141,11 @@ $(BUILD_FUZZ)/fuzz: $(fuzz_sources) $(headers) $(wildcard src/*/*.h tests/fuzz/*
 fuzz: $(BUILD_FUZZ)/fuzz ## fuzz every reader for FUZZ_SECONDS; needs clang and its sanitizers (Debian: clang, libclang-rt-14-dev)
 	@tests/fuzz/run.sh $< $(BUILD_FUZZ) $(FUZZ_SECONDS) $(FUZZ_FORMATS)
 
-bench_programs := $(BUILD)/tests/bench/bench $(BUILD)/tests/bench/layers
 $(bench_programs): %: %.o $(lib)
 	$(call say,LINK,$@)
 	$(Q)$(link) $^ $(libs) -o $@
+
+bench-programs: $(bench_programs) ## what `make bench` and jobs/scaling.sbatch time
 
 bench: $(bench_programs) ## speed beside PyTorch, on two ranks and threads, by layer; writes $(BUILD)/bench*.json
 	@MPIRUN='$(MPIRUN)' $(PYTHON) tests/bench/bench.py $< $(BUILD)/bench.json

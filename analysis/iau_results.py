@@ -16,6 +16,7 @@ COLORS = {
     "method": ["#d9541e", "#2f6fd0", "#b4489e", "#c98f00", "#5b4bc4", "#2b97b8", "#8c5a2b"],
 }
 ATTACK_AUC = "mia_confidence_auc"
+ABOUT = ("direction", "ideal", "unit")  # attributes of a metric
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -118,7 +119,7 @@ def read_metrics(file, name):
     for key in node if isinstance(node, h5py.Group) else ():
         if isinstance(node[key], h5py.Dataset) and node[key].shape == ():
             about = attributes(node[key])
-            words = (str(about.get(a, "")) for a in ("direction", "ideal", "unit"))
+            words = (str(about.get(a, "")) for a in ABOUT)
             metrics[key] = Metric(float(node[key][()]), *words)
     return metrics
 

@@ -1,102 +1,31 @@
 #!/usr/bin/env python3
-"""Write the report of a results file: one HTML page, figures inside, or a summary picture.
+"""Write the report of a results file or a campaign: one HTML page, figures inside, or a picture.
 
-usage: report.py RESULTS.h5 -o REPORT.html [--bench BENCH_LAYERS.json]
+usage: report.py RESULTS.h5|CAMPAIGN.h5 -o REPORT.html [--bench BENCH_LAYERS.json]
+                 [--scaling SCALING.json ...]
+       report.py --scaling SCALING.json ... -o REPORT.html
        report.py RESULTS.h5 --picture SUMMARY.png
        report.py --bench BENCH_LAYERS.json --bench-picture LAYERS.png
 """
 import argparse
-import base64
-import html
 import io
 import json
 
 import iau_results as res
 
 try:
+    import cluster_parts
     import figures
 except ImportError as error:
     package = f"python3-{error.name}"
     raise SystemExit(f"report.py: error: {error.name} is missing (Debian: {package})") from None
 
-STYLE = """
-:root { --ink: #1d2430; --muted: #667085; --line: #e4e7ec; --soft: #f7f8fa; --good: #0a8f6c;
-  --accent: #2f6fd0; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--soft); color: var(--ink);
-  font: 15px/1.55 system-ui, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1120px; margin: 0 auto; padding: 40px 24px 64px; }
-h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -.01em; }
-h2 { font-size: 19px; margin: 0 0 4px; }
-h3 { font-size: 15px; margin: 20px 0 4px; }
-p { margin: 6px 0 12px; max-width: 82ch; }
-.lead { color: var(--muted); margin-bottom: 22px; }
-section, .tile { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
-section { padding: 22px 24px; margin: 18px 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 14px; }
-.tile { padding: 14px 18px; }
-.tile .what { color: var(--muted); font-size: 13px; }
-.tile .value { font-size: 28px; font-weight: 650; letter-spacing: -.02em; line-height: 1.25; }
-.tile .note { font-size: 13px; color: var(--muted); }
-.note { color: var(--muted); font-size: 13.5px; }
-img { width: 100%; height: auto; display: block; margin: 10px 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 13px; width: 100%;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th { color: var(--muted); font-weight: 600; }
-th:first-child, td:first-child, td.text, th.text { text-align: left; }
-th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
-td.target { color: var(--good); font-weight: 600; }
-td small { color: var(--muted); display: block; font-size: 11px; line-height: 1.2; }
-.swatch { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 6px; }
-pre { background: var(--soft); border: 1px solid var(--line); border-radius: 8px;
-  padding: 12px 14px; overflow-x: auto; font-size: 12.5px; }
-code, .mono { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 12.5px; }
-td.mono { white-space: normal; overflow-wrap: anywhere; }
-details { margin-top: 10px; } summary { cursor: pointer; color: var(--accent); }
-@media print { body { background: #fff; } section { break-inside: avoid; } }
-"""
+import iau_campaign as camp
+from html_parts import esc, folded, page, picture, section, swatch, table, text_cell, words
 
 COST_WORDS = {"forwards": "forward passes", "gradients": "gradients",
               "hvps": "Hessian-vector products", "payload_bytes": "bytes reduced",
               "seconds_total": "seconds"}
-esc = html.escape
-
-
-def picture(figure, alt):
-    """A figure as SVG inside the page, and out of matplotlib's memory."""
-    out = io.BytesIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
-    figures.plt.close(figure)
-    data = base64.b64encode(out.getvalue()).decode()
-    return f'<img alt="{esc(alt)}" src="data:image/svg+xml;base64,{data}">'
-
-
-def section(title, *parts):
-    return f"<section><h2>{esc(title)}</h2>{''.join(p for p in parts if p)}</section>"
-
-
-def words(name):
-    return esc(name.replace("_", " "))
-
-
-def text_cell(value, style=""):
-    return f'<td class="text {style}">{esc(str(value))}</td>'
-
-
-def swatch(model):
-    return f'<span class="swatch" style="background:{model.color}"></span>{esc(model.name)}'
-
-
-def table(titles, rows):
-    """`titles` and cells are HTML already; a cell may bring its own <td>."""
-    head = "".join(f"<th>{t}</th>" for t in titles)
-    lines = ["".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in row) for row in rows]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>")
 
 
 def percent(value):
@@ -184,10 +113,6 @@ def summary_part(results):
         "In plain words", items,
         '<p class="note">The retrained model, trained afresh without the forgotten samples, is '
         "what a perfect method would give: closer to it is better, not higher or lower.</p>")
-
-
-def folded(title, body):
-    return f"<details><summary>{esc(title)}</summary>{body}</details>"
 
 
 def roc_part(results):
@@ -321,16 +246,17 @@ def provenance_part(results):
     return section("Where these numbers come from", facts if short else "", models, texts)
 
 
-def bench_layers(path):
-    """Read what `make bench` wrote about layers."""
+def read_json(path, keys, what):
+    """Read a JSON file that has these keys, with something in each."""
     try:
         with open(path, encoding="utf-8") as file:
-            bench = json.load(file)
-        if not bench["machine"] or not bench["layers"]:
-            raise KeyError("layers")
-        return bench
+            data = json.load(file)
+        for key in keys:
+            if not data[key]:
+                raise KeyError(key)
+        return data
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise res.ResultsError(f"{path}: cannot be read as a bench_layers.json: {error}") from None
+        raise res.ResultsError(f"{path}: cannot be read as {what}: {error}") from None
 
 
 def bench_part(bench):
@@ -344,16 +270,11 @@ def bench_part(bench):
                    picture(figures.bench_layers(bench), "Layers under the machine's roofs"))
 
 
-def page(results, bench):
-    title = f'<h1>Unlearning report</h1><p class="lead">{esc(results.path)}</p>'
+def results_page(results, extra):
     body = "".join(part(results) for part in (
         summary_part, accuracy_part, roc_part, training_part, steps_part, cost_part, metrics_part,
         provenance_part))
-    body += bench_part(bench) if bench else ""
-    return ('<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-            "<title>Unlearning report</title>"
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<style>{STYLE}</style></head><body><main>{title}{body}</main></body></html>\n")
+    return page("Unlearning report", results.path, body + extra)
 
 
 def write_png(path, figure):
@@ -362,28 +283,43 @@ def write_png(path, figure):
     res.write_whole(path, out.getvalue())
 
 
+def whole_page(args, bench):
+    """The page that the arguments ask for."""
+    scalings = [read_json(path, ("name", "network", "curves"), "a scaling.json")
+                for path in args.scaling]
+    extra = (bench_part(bench) if bench else "") + "".join(map(cluster_parts.scaling_part, scalings))
+    if not args.results:
+        return page("Speed report", ", ".join(args.scaling + [args.bench or ""]).strip(", "), extra)
+    if camp.is_campaign(args.results):
+        return cluster_parts.campaign_page(camp.read(args.results), extra)
+    return results_page(res.read(args.results), extra)
+
+
 def main():
-    parser = argparse.ArgumentParser(description="Write the report of a results file.")
-    parser.add_argument("results", nargs="?", help="results.h5 of iau")
+    parser = argparse.ArgumentParser(description="Write the report of a results file or campaign.")
+    parser.add_argument("results", nargs="?", help="results.h5 or campaign.h5 of iau")
     parser.add_argument("-o", "--out", help="HTML file to write")
     parser.add_argument("--picture", help="PNG file to write: the summary picture")
     parser.add_argument("--bench", help="bench_layers.json of `make bench`, for a section on speed")
     parser.add_argument("--bench-picture", help="PNG file to write: that section's picture")
+    parser.add_argument("--scaling", nargs="+", default=[],
+                        help="what tests/bench/scaling.py wrote, for sections on scaling")
     args = parser.parse_args()
     if not args.out and not args.picture and not args.bench_picture:
         parser.error("nothing to do: give -o REPORT.html or --picture SUMMARY.png")
-    if (args.out or args.picture) and not args.results:
-        parser.error("a report needs RESULTS.h5")
+    if args.picture and not args.results:
+        parser.error("a picture needs RESULTS.h5")
+    if args.out and not (args.results or args.scaling or args.bench):
+        parser.error("a report needs RESULTS.h5, CAMPAIGN.h5, --scaling or --bench")
     if args.bench_picture and not args.bench:
         parser.error("--bench-picture needs --bench BENCH_LAYERS.json")
-    bench = bench_layers(args.bench) if args.bench else None
+    bench = read_json(args.bench, ("machine", "layers"), "a bench_layers.json") if args.bench else None
     if args.bench_picture:
         write_png(args.bench_picture, figures.bench_layers(bench))
-    results = res.read(args.results) if args.results else None
     if args.picture:
-        write_png(args.picture, figures.summary(results))
+        write_png(args.picture, figures.summary(res.read(args.results)))
     if args.out:
-        res.write_whole(args.out, page(results, bench).encode())
+        res.write_whole(args.out, whole_page(args, bench).encode())
         print(f"report: {args.out}")
 
 

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Print the main table of a results file: accuracies, attack and costs, one model a row.
+"""Print the main table of a results file: accuracies, attack and costs, one model a row; or of a
+campaign: mean and standard deviation over seeds (csv: every row by itself).
 
-usage: table.py RESULTS.h5 [--format text|markdown|latex|csv] [--metrics NAME,NAME,...] [--all]
+usage: table.py RESULTS.h5|CAMPAIGN.h5 [--format text|markdown|latex|csv] [--metrics NAME,...]
+                [--all]
 """
 import argparse
 import csv
 import io
 
+import iau_campaign as camp
 import iau_results as res
 
-MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.ATTACK_AUC, "gap_average"]
+MAIN = camp.MAIN
 COSTS = {"gradients": "gradients", "hvps": "hvps", "seconds_total": "seconds"}
 
 
@@ -41,12 +44,26 @@ def build(results, metrics, raw):
     return titles, rows
 
 
-def guides(results, metrics, width):
-    """Two rows that say which way is good, and the ideal."""
-    about = [results.metric_about(m) for m in metrics]
-    fill = [""] * (width - 1 - len(metrics))
+def build_campaign(campaign, metrics, raw):
+    """The same for a campaign: a row a model and settings, over seeds; `raw`: a row a run."""
+    columns = campaign.columns
+    if raw:
+        names = ["task", "model", "kind", *campaign.settings, *metrics]
+        names += [c for c in COSTS if c in columns]
+        return names, [[str(camp.plain(columns[n][i])) for n in names]
+                       for i in range(len(columns["task"]))]
+    rows = [[g.label(), str(len(g.rows))] +
+            [camp.mean_text(camp.values(campaign, g, m)) for m in metrics]
+            for g in camp.groups(campaign)]
+    return ["model", "runs"] + [short(m) for m in metrics], rows
+
+
+def guides(about, before, after):
+    """Two rows that say which way is good, and the ideal, with empty cells around."""
     directions = ["as retrain" if "retrain" in a.direction else a.direction for a in about]
-    return [["good is"] + directions + fill, ["ideal"] + [res.ideal(a) for a in about] + fill]
+    lead, fill = [""] * before, [""] * after
+    return [["good is"] + lead + directions + fill,
+            ["ideal"] + lead + [res.ideal(a) for a in about] + fill]
 
 
 def as_text(titles, rows, notes):
@@ -67,9 +84,12 @@ def as_markdown(titles, rows, notes):
     return "\n".join("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in lines)
 
 
+LATEX = {c: "\\" + c for c in "_%&#$"} | {"±": r"$\pm$", "·": r"$\cdot$"}
+
+
 def as_latex(titles, rows, notes):
     def line(row):
-        escaped = ["".join("\\" + c if c in "_%&#$" else c for c in cell) for cell in row]
+        escaped = ["".join(LATEX.get(c, c) for c in cell) for cell in row]
         return "  " + " & ".join(escaped) + r" \\"
 
     head = r"\begin{tabular}{l" + "r" * (len(titles) - 1) + "}"
@@ -89,12 +109,13 @@ FORMATS = {"text": as_text, "markdown": as_markdown, "latex": as_latex, "csv": a
 
 def main():
     parser = argparse.ArgumentParser(description="Print the main table of a results file.")
-    parser.add_argument("results", help="results.h5 of iau")
+    parser.add_argument("results", help="results.h5 or campaign.h5 of iau")
     parser.add_argument("--format", choices=FORMATS, default="text")
     parser.add_argument("--metrics", help="names as in /evaluation, separated by commas")
     parser.add_argument("--all", action="store_true", help="every metric in the file")
     args = parser.parse_args()
-    results = res.read(args.results)
+    is_campaign = camp.is_campaign(args.results)
+    results = camp.read(args.results) if is_campaign else res.read(args.results)
     known = results.metric_names()
     chosen = known if args.all else [m for m in MAIN if m in known]
     metrics = args.metrics.split(",") if args.metrics else chosen
@@ -102,8 +123,12 @@ def main():
         if name not in known:
             there = ", ".join(known)
             raise res.ResultsError(f"{args.results}: no metric {name} (there are: {there})")
-    titles, rows = build(results, metrics, args.format == "csv")
-    print(FORMATS[args.format](titles, rows, guides(results, metrics, len(titles))))
+    raw = args.format == "csv"
+    titles, rows = (build_campaign if is_campaign else build)(results, metrics, raw)
+    about = [results.about[m] if is_campaign else results.metric_about(m) for m in metrics]
+    before = 1 if is_campaign else 0
+    notes = guides(about, before, len(titles) - 1 - before - len(metrics))
+    print(FORMATS[args.format](titles, rows, notes))
 
 
 if __name__ == "__main__":

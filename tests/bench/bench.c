@@ -2,10 +2,12 @@
  * samples, through the same trainer, sweeps and IAU step that the program runs. One JSON line a
  * row.
  *
- * usage: bench DIRECTORY REPEATS ROW...   (under mpirun or alone; DIRECTORY takes the random data
- * set) ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient restriction), -256 and -128
- * (that batch), lenet5-infer, iau and iau-cached (one step on LeNet5, without and with the gradient
- * sum). */
+ * usage: bench DIRECTORY REPEATS ROW[:n=N][:batch=B]...   (under mpirun or alone; DIRECTORY takes
+ * the random data set) ROW is one of `rows` below: MODEL-train, MODEL-gr (with gradient
+ * restriction), -256 and -128 (that batch), lenet5-infer, iau and iau-cached (one step on LeNet5,
+ * without and with the gradient sum), all on N samples; or reduce, the sum of N 64-bit integers
+ * over the ranks. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@
 #include "core/memory.h"
 #include "core/rng.h"
 #include "data/import.h"
+#include "data/reader.h"
 #include "kernel/gemm.h"
 #include "unlearn/iau.h"
 
@@ -44,6 +47,7 @@ static const struct row rows[] = {
     {"vgg19-gr", MODEL_VGG19, 256, 64, 64, 0.005},
     {"iau", MODEL_LENET5, 40000, 64, 16, 0},
     {"iau-cached", MODEL_LENET5, 40000, 64, 16, 0},
+    {"reduce", MODEL_LENET5, 1, 64, 16, 0},
 };
 
 struct bench {
@@ -57,33 +61,40 @@ struct bench {
 };
 
 /* A reader of random samples, so that the data come in through the same door as real ones. */
-static int random_open(struct import_reader *r, int n_source, const char *const *source,
-                       const char *name)
+static const struct row *random_row;
+
+static int random_open(struct import_reader *r)
 {
-    const struct row *row = (const struct row *)source[0];
-    (void)n_source, (void)name;
-    *r = (struct import_reader){
-        .n = {row->n, 100}, .ndim = 3, .dims = {3, 32, 32}, .is_u8 = 1, .n_class = 10};
-    if (row->model == MODEL_MLP)
-        *r = (struct import_reader){.n = {row->n, 100}, .ndim = 1, .dims = {600}, .n_class = 100};
-    r->source = mem_strdup("random numbers");
-    return r->source ? IAU_OK : FAIL(IAU_ERR_MEM, "a name");
+    int is_table = random_row->model == MODEL_MLP;
+    r->n[PART_TRAIN] = random_row->n;
+    r->n[PART_TEST] = 100;
+    r->ndim = is_table ? 1 : 3;
+    r->dims[0] = is_table ? 600 : 3;
+    r->dims[1] = r->dims[2] = 32;
+    r->is_u8 = !is_table;
+    r->n_class = is_table ? 100 : 10;
+    return IAU_OK;
 }
 
-static int random_next(struct import_reader *r, enum dataset_part part, int64_t n, void *x,
-                       int32_t *label)
+static int random_start(struct import_reader *r, enum dataset_part part)
 {
-    struct rng rng = {1, RNG_SHUFFLE, (uint64_t)part};
+    (void)r, (void)part;
+    return IAU_OK;
+}
+
+static int random_next(struct import_reader *r, int64_t n, const struct import_rows *to)
+{
+    struct rng rng = {1, RNG_SHUFFLE, 0};
     int64_t each = r->ndim == 3 ? 3072 : 600;
-    for (int64_t i = 0; i < n * each; i++) {
+    for (int64_t i = 0; to->x && i < n * each; i++) {
         float u = rng_uniform(&rng, (uint64_t)i);
         if (r->is_u8)
-            ((uint8_t *)x)[i] = (uint8_t)(256 * u);
+            ((uint8_t *)to->x)[i] = (uint8_t)(256 * u);
         else
-            ((float *)x)[i] = 2 * u - 1;
+            ((float *)to->x)[i] = 2 * u - 1;
     }
-    for (int64_t i = 0; i < n; i++)
-        label[i] = (int32_t)((float)r->n_class * rng_uniform(&rng, (uint64_t)(n * each + i)));
+    for (int64_t i = 0; to->label && i < n; i++)
+        to->label[i] = (int32_t)((float)r->n_class * rng_uniform(&rng, (uint64_t)(n * each + i)));
     return IAU_OK;
 }
 
@@ -92,21 +103,18 @@ static void random_close(struct import_reader *r)
     (void)r;
 }
 
-static const struct import_format random_format = {"random",    "nothing",   "random",
-                                                   random_open, random_next, random_close};
+static const struct import_format random_format = {
+    "random", "nothing", "random", 0, random_open, random_start, random_next, random_close};
 
 static int make_data(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
     char out[512];
     snprintf(out, sizeof out, "%s/random.h5", dir);
-    const char *source[1] = {(const char *)row};
-    struct import_request request = {.reader = &random_format,
-                                     .n_source = 1,
-                                     .source = source,
-                                     .out = out,
-                                     .shuffle_seed = -1,
-                                     .force = 1};
+    struct source_opts source = {.name = "random", .shuffle = -1};
+    struct import_request request = {
+        .source = &source, .reader = &random_format, .out = out, .force = 1};
+    random_row = row;
     TRY(import_run(&request, &b->comm));
     TRY(dataset_open(&b->dataset, out, &b->comm));
 out:
@@ -221,9 +229,31 @@ static void print_row(struct bench *b, const struct row *row, int is_time)
                is_time ? "s" : "samples/s", middle, b->value[is_time ? 0 : b->repeats - 1]);
 }
 
+/* Sums of n integers over the ranks: what the network makes of a reduction. */
+static int run_reduction(struct bench *b, const struct row *row)
+{
+    int64_t *x = mem_alloc(row->n, sizeof *x);
+    int rc = comm_agree(&b->comm, x ? IAU_OK : FAIL(IAU_ERR_MEM, "integers to add"));
+    for (int i = -1; rc == IAU_OK && i < b->repeats; i++) {
+        enum { CALLS = 20 };
+        comm_barrier(&b->comm);
+        double start = timer_now_s();
+        for (int k = 0; k < CALLS; k++)
+            comm_sum_i64(&b->comm, x, row->n);
+        if (i >= 0)
+            b->value[i] = (timer_now_s() - start) / CALLS;
+    }
+    free(x);
+    if (rc == IAU_OK)
+        print_row(b, row, 1);
+    return rc;
+}
+
 static int run_row(struct bench *b, const struct row *row, const char *dir)
 {
     int rc = IAU_OK;
+    if (strcmp(row->name, "reduce") == 0)
+        return run_reduction(b, row);
     int is_iau = strncmp(row->name, "iau", 3) == 0,
         is_inference = strstr(row->name, "infer") != NULL;
     float *w = NULL;
@@ -243,10 +273,28 @@ out:
     return rc;
 }
 
+/* The row that a word asks for, with what it says of samples and batch. */
+static int find_row(const char *word, struct row *row)
+{
+    size_t length = strcspn(word, ":");
+    *row = (struct row){0};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+        if (strlen(rows[k].name) == length && strncmp(rows[k].name, word, length) == 0)
+            *row = rows[k];
+    for (const char *p = strchr(word, ':'); row->name && p; p = strchr(p + 1, ':'))
+        if (sscanf(p, ":n=%" SCNd64, &row->n) != 1 &&
+            sscanf(p, ":batch=%" SCNd64, &row->batch) != 1)
+            row->name = NULL;
+    return row->name && row->n > 0 && row->batch > 0
+               ? IAU_OK
+               : FAIL(IAU_ERR_USAGE, "no row is named '%s'", word);
+}
+
 int main(int argc, char **argv)
 {
     int rc = IAU_OK;
     struct bench b = {0};
+    struct row row;
     comm_start(&b.comm, &argc, &argv);
     log_init(b.comm.rank, LOG_LEVEL_QUIET);
     gemm_start();
@@ -254,12 +302,8 @@ int main(int argc, char **argv)
     if (argc < 4 || b.repeats < 1 || b.repeats > MAX_REPEATS)
         TRY(comm_agree(&b.comm, FAIL(IAU_ERR_USAGE, "usage: bench DIRECTORY REPEATS ROW...")));
     for (int i = 3; i < argc; i++) {
-        const struct row *row = NULL;
-        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
-            row = strcmp(rows[k].name, argv[i]) == 0 ? &rows[k] : row;
-        TRY(comm_agree(&b.comm,
-                       row ? IAU_OK : FAIL(IAU_ERR_USAGE, "no row is named '%s'", argv[i])));
-        TRY(run_row(&b, row, argv[1]));
+        TRY(comm_agree(&b.comm, find_row(argv[i], &row)));
+        TRY(run_row(&b, &row, argv[1]));
     }
 out:
     comm_stop(&b.comm);

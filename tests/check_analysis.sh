@@ -1,0 +1,116 @@
+#!/bin/bash
+# The scripts that read outputs: reports of a run, of a campaign and of scaling, tables in every format, what differs
+# between two files, and the examples in other languages.
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+PYTHON=${PYTHON:-/usr/bin/python3}
+analysis=$ROOT/analysis
+
+if ! "$PYTHON" -c 'import h5py, matplotlib' 2>/dev/null; then
+    skip "reports and tables: need python3-h5py and python3-matplotlib"
+    finish analysis
+    exit
+fi
+export MPLCONFIGDIR=$scratch/matplotlib
+make_data small 203 70
+cat >camp.yaml <<'END_YAML'
+data: {file: small.h5, valid: 0.2, source: {format: idx, files: [small]}}
+model: {name: mlp, hidden: [16]}
+train: {epochs: 2, batch: 64, unit: 64, optimizer: {lr: 0.01}}
+forget: {ratio: 0.05}
+methods: [{name: iau, method: iau}, {name: ia, method: iau, correction: off}]
+output: {dir: camp}
+campaign: {grid: {forget.seed: [1, 2], forget.ratio: [0.05, 0.1]}}
+END_YAML
+launch 2 "$IAU" -q campaign run camp.yaml >said 2>&1 && "$IAU" -q campaign merge camp.yaml >>said 2>&1
+verdict "a campaign to read" $?
+mapfile -t results < <("$IAU" campaign list camp.yaml | sed -n 's|^task.*  in \(.*\)|\1/results.h5|p')
+
+# runs STATUS PATTERN SCRIPT ARGUMENTS...: exit status and a line of the output.
+runs() {
+    local status=$1 pattern=$2 script=$3 got
+    shift 3
+    "$PYTHON" "$analysis/$script" "$@" >output 2>said </dev/null
+    got=$?
+    [ "$got" -eq "$status" ] && grep -qE -- "$pattern" output said
+    verdict "'$pattern' from $script $*; got $got" $? <(cat output said)
+}
+
+# --- tables
+runs 0 '^retrain +0\.' table.py "${results[0]}"
+runs 0 '^\| iau \| 0\.' table.py "${results[0]}" --format markdown
+runs 0 '^  iau & 0\..* \\\\$' table.py "${results[0]}" --format latex
+runs 0 '^model,accuracy_test,' table.py "${results[0]}" --format csv --metrics accuracy_test
+runs 1 'no metric nonsense' table.py "${results[0]}" --metrics nonsense
+runs 0 '^iau · ratio 0.05 +2 +[01](\.[0-9]+)? ± 0\.[0-9]+' table.py camp/campaign.h5
+runs 0 '^\| origin · ratio 0.1 \| 2 \|' table.py camp/campaign.h5 --format markdown
+runs 0 '\$\\pm\$' table.py camp/campaign.h5 --format latex
+runs 0 '^task,model,kind,forget.ratio,forget.seed,accuracy_test,gradients' table.py camp/campaign.h5 --format csv \
+    --metrics accuracy_test
+[ "$(wc -l <output)" -eq 17 ]
+verdict "csv: a row a task and model" $? output
+runs 1 'table.py: error: nowhere.h5: no such file' table.py nowhere.h5
+
+# --- differences
+runs 0 'no difference in [0-9]+ settings and [0-9]+ numbers' compare.py "${results[0]}" "${results[0]}"
+runs 1 '^  forget.ratio +0.05 +0.1$' compare.py "${results[0]}" "${results[1]}"
+grep -qE '^  evaluation/iau/loss_forget +.* [-+]' output && ! grep -q seconds output && ! grep -q 'train.seed' output
+verdict "compare: settings and numbers that differ, and no others" $? output
+runs 1 'cost/origin/seconds_total|seconds_compute' compare.py "${results[0]}" "${results[2]}" --all
+runs 0 'no difference' compare.py camp/campaign.h5 camp/campaign.h5
+runs 2 'compare.py: error: camp/campaign.h5 is iau-campaign, .* is iau-results' compare.py camp/campaign.h5 "${results[0]}"
+runs 2 'no results, model or campaign file' compare.py small.h5 small.h5
+"$IAU" -q run camp.yaml --output.dir=long --train.epochs=3 >said 2>&1
+"$IAU" -q run camp.yaml --output.dir=short >said 2>&1
+runs 1 '^  train.epochs +2 +3$' compare.py short/origin.h5 long/origin.h5
+grep -qE '^  params/fc1.weight +[0-9]+ of [0-9]+ differ, by at most' output
+verdict "compare: parameters" $? output
+runs 0 'no difference' compare.py short/results.h5 "${results[0]}" # other folders, the same numbers
+
+# --- reports
+holds() {
+    local page=$1 word
+    shift
+    for word in "$@"; do
+        grep -qF -- "$word" "$page" || return 1
+    done
+}
+runs 0 '^report: run.html$' report.py "${results[0]}" -o run.html
+holds run.html 'Unlearning report' 'Membership attack' 'All metrics' '</html>'
+verdict "the report of a run" $?
+runs 0 '^report: camp.html$' report.py camp/campaign.h5 -o camp.html
+holds camp.html 'Unlearning campaign' '4 of 4 tasks' 'forget.ratio = 0.1' 'standard deviation' 'data:image/svg' '</html>'
+verdict "the report of a campaign" $?
+cat >scaling.json <<'END_JSON'
+{"name": "a slow network", "machine": {"blas_core": "X"},
+ "network": {"latency_s": 1e-3, "bandwidth_bytes_s": 1.25e7, "memory_bytes_s": 1e10, "source": "as given"},
+ "curves": [{"name": "training, batch 64", "kind": "training", "scaling": "strong", "model": "lenet5",
+             "ranks": [1, 2], "seconds": [2e-3, 6e-2], "predicted": [2e-3, 5e-2]},
+            {"name": "unlearning, n = 40,000", "kind": "unlearning", "scaling": "strong", "model": "lenet5",
+             "ranks": [1, 2], "seconds": [1.0, 0.6], "predicted": [1.0, 0.55]}]}
+END_JSON
+runs 0 '^report: both.html$' report.py camp/campaign.h5 -o both.html --scaling scaling.json scaling.json
+holds both.html 'Unlearning campaign' 'Scaling: a slow network' 'unlearning, n = 40,000' '1e+03 µs'
+verdict "the report of scaling, beside a campaign" $?
+runs 0 '^report: speed.html$' report.py -o speed.html --scaling scaling.json
+echo '{}' >broken.json
+runs 1 'report.py: error: broken.json: cannot be read as a scaling.json' report.py -o speed.html --scaling broken.json
+runs 2 'a report needs' report.py -o nothing.html
+
+# --- examples in other languages
+if "$PYTHON" -c 'import pandas' 2>/dev/null; then
+    runs 0 '^ideal attack AUC: 0.5$' examples/read_results.py "${results[0]}"
+    runs 0 '^origin +[01]\.' examples/read_results.py camp/campaign.h5
+else
+    skip "the example in pandas: needs python3-pandas"
+fi
+if Rscript -e 'library(hdf5r)' >/dev/null 2>&1; then
+    Rscript "$analysis/examples/read_results.R" "${results[0]}" >output 2>said && grep -q '^ideal attack AUC: 0.5' output
+    verdict "the example in R, of a run" $? <(cat output said)
+    Rscript "$analysis/examples/read_results.R" camp/campaign.h5 >output 2>said && grep -qE '^[0-9] +retrain +[01]' output
+    verdict "the example in R, of a campaign" $? <(cat output said)
+else
+    skip "the example in R: needs r-cran-hdf5r"
+fi
+
+finish analysis
