@@ -50,6 +50,6 @@ struct method {
 /** The method of a name. Retraining, which starts from no origin, has no `run`. */
 const struct method *method_of(enum method_name name);
 
-extern const struct method method_iau, method_finetune;
+extern const struct method method_iau, method_curvature, method_finetune;
 
 #endif
