@@ -43,6 +43,8 @@ struct method {
     int (*run)(struct outcome *o, const struct unlearn *u);
     /** Local. What it will take. */
     struct unlearn_load (*load)(const struct method_opts *o, const struct unlearn_sizes *n);
+    size_t strength; /* offset in struct method_opts of the number, a double above 0, that says how
+                        far the method goes; 0: there is none */
     int counts_epochs;     /* its history has a row an epoch, not a step */
     int uses_gradient_sum; /* of the origin, where there is one */
 };

@@ -54,6 +54,8 @@ struct method_opts {
     enum method_name method;
     char *origin; /* owned; the origin it starts from */
     int64_t seed; /* of what it draws: the order of samples, labels, noise */
+    int64_t tune; /* strengths to try; 0: the one that is set */
+    double tune_range;
     struct iau_opts iau;
     struct curvature_opts curvature;
     struct tuning_opts tuning;

@@ -15,7 +15,8 @@
 enum {
     /* Methods that are passes of tuning. */
     TUNED = FOR(METHOD_FINETUNE) | FOR(METHOD_IAU_CURVATURE),
-    CURVED = FOR(METHOD_IAU_CURVATURE)
+    CURVED = FOR(METHOD_IAU_CURVATURE),
+    WITH_STRENGTH = TUNED | FOR(METHOD_IAU)
 };
 
 #define X(enumerator, name) "|" name
@@ -27,6 +28,16 @@ static const struct setting rows[] = {
     {"method", SETTING_CHOICE, OF(method), "iau", method_choices + 1, .scopes = IN_METHOD,
      .help = "What makes it; see the list of methods. Required."},
     {"origin", SETTING_TEXT, OF(origin), .help = "Origin to start from. Default: the first one."},
+
+    {"tune", SETTING_INT, OF(tune), "0", SPAN(0, 1000), .methods = WITH_STRENGTH,
+     .scopes = IN_METHOD, .unit = "trials",
+     .help =
+         "Strengths to try: the one is kept that brings the loss on forgotten samples nearest to "
+         "that on validation samples, which must not rise; five spread over the range, then "
+         "golden-section search. The strength is lr, or what is called so. 0: as it is set."},
+    {"tune_range", SETTING_REAL, OF(tune_range), "10", ABOVE(1), .methods = WITH_STRENGTH,
+     .scopes = IN_METHOD,
+     .help = "Strengths are tried from the set one divided by this to it times this."},
 
     {"correction", SETTING_SWITCH, OF(iau.correction), "on", .methods = FOR(METHOD_IAU),
      .scopes = IN_METHOD,

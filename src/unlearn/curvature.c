@@ -1,6 +1,7 @@
 /* Influence approximation with curvature: the direction of iau through the inverse of a damped
  * Gauss-Newton matrix, a length that needs no retrained model, and a short repair. */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,5 +256,6 @@ const struct method method_curvature = {
         "chosen "
         "on CIFAR-10 with lenet5.",
     .run = run,
+    .strength = offsetof(struct method_opts, curvature.strength),
     .load = load,
     .uses_gradient_sum = 1};
