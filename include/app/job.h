@@ -6,6 +6,7 @@
 #include "app/config.h"
 #include "app/machine.h"
 #include "data/import.h"
+#include "data/poison.h"
 #include "nn/model.h"
 #include "sweep/sweep.h"
 #include "train/progress.h"
@@ -20,6 +21,7 @@ struct job {
     struct model model;
     int has_request; /* the config says what to forget, and the command wants to know it */
     struct partition sets;
+    struct poison poison;             /* of the forget set, where forget.poison is on */
     char forget_digest[DIGEST_CHARS]; /* SHA-256 of the forget set's rows, "" without a request */
     char train_digest[DIGEST_CHARS];  /* of the training set's rows */
     struct machine machine;           /* the ranks' hosts */

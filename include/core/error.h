@@ -40,6 +40,9 @@ void error_show(int rank);
  * error_forget_shown. */
 const char *error_shown(void);
 void error_forget_shown(void);
+/** Local. From 1 on, errors are not printed, until 0: while something is tried whose failing is
+ * none. */
+void error_hush(int on);
 /** Local. Forget the pending error. */
 void error_clear(void);
 /** Local. The process exit status that belongs to a code. */

@@ -10,6 +10,7 @@
 #include "io/formats.h"
 
 struct comm;
+struct poison;
 
 /* Root attribute `version` of a dataset file, beside its `format`. */
 enum { DATASET_VERSION = 1 };
@@ -26,7 +27,9 @@ struct dataset {
     int n_class;       /* labels lie in [0, n_class) */
     char **class_name; /* owned, [n_class] */
     float *mean, *std; /* owned, [c]: of the train part, of stored values divided by dataset_unit */
-    char digest[DIGEST_CHARS]; /* as stored in the file */
+    char digest[DIGEST_CHARS];   /* as stored in the file */
+    const struct poison *poison; /* borrowed; labels that rows of the training part are read with,
+                                    or NULL: those of the file */
 };
 
 /** Local. What stored values are divided by: uint8 images lie in [0, 1] then; tables are as they

@@ -41,6 +41,7 @@ struct forget_opts {
     int64_t seed;            /* of that share */
     char *ids;               /* owned; text or HDF5 file of sample ids, or "" */
     struct int_list classes; /* all training samples with these labels */
+    int poison;              /* they have wrong labels in training */
 };
 
 #endif

@@ -18,6 +18,9 @@ struct outcome {
                              or NULL */
     double loss_sum;      /* of the losses over the same samples */
     struct history history; /* a row an epoch or step */
+    struct history
+        trials; /* a row a strength that was tried for a method; without rows where none was */
+    struct cost search; /* of the trials that were not kept */
 };
 
 struct trainer {

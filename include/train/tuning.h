@@ -9,6 +9,15 @@
 #include "train/trainer.h"
 
 enum { TUNING_MAX_PASSES = 2 };
+/* Columns of the history. */
+enum tuning_column {
+    TUNING_EPOCH,
+    TUNING_LOSS_RETAIN,
+    TUNING_LOSS_FORGET,
+    TUNING_LR,
+    TUNING_DISTANCE,
+    TUNING_SECONDS
+};
 
 /* A set's part in the steps of a pass. */
 struct pass_side {
@@ -34,7 +43,9 @@ struct tuning {
     const struct pass *pass;        /* borrowed */
     const struct index_set *forget; /* borrowed; losses over it have a column of their own */
     const float *w;                 /* borrowed, [n_param + n_buffer]: where to start */
-    const uint8_t *mask;            /* borrowed, [n_param], 0: stays as it is; NULL: all move */
+    double average; /* the result is the mean of the parameters after this last share of all steps
+                       (Izmailov et al., arXiv 1803.05407); 0: those after the last step */
+    const uint8_t *mask; /* borrowed, [n_param], 0: stays as it is; NULL: all move */
     /** Collective, may be NULL. Before an epoch, for objectives that change. */
     void (*begin_epoch)(void *ctx, int64_t epoch);
     /** Collective, may be NULL. After an epoch, at w: set *enough to stop; the answer is the same

@@ -43,6 +43,8 @@ struct method {
     int (*run)(struct outcome *o, const struct unlearn *u);
     /** Local. What it will take. */
     struct unlearn_load (*load)(const struct method_opts *o, const struct unlearn_sizes *n);
+    size_t strength; /* offset in struct method_opts of the number, a double above 0, that says how
+                        far the method goes; 0: there is none */
     int counts_epochs;     /* its history has a row an epoch, not a step */
     int uses_gradient_sum; /* of the origin, where there is one */
 };
@@ -50,6 +52,6 @@ struct method {
 /** The method of a name. Retraining, which starts from no origin, has no `run`. */
 const struct method *method_of(enum method_name name);
 
-extern const struct method method_iau, method_finetune;
+extern const struct method method_iau, method_curvature, method_finetune;
 
 #endif

@@ -7,9 +7,10 @@
 #include "train/opts.h"
 
 /* X(enumerator, name in settings) */
-#define IAU_METHOD_LIST(X)       \
-    X(METHOD_IAU, "iau")         \
-    X(METHOD_RETRAIN, "retrain") \
+#define IAU_METHOD_LIST(X)                   \
+    X(METHOD_IAU, "iau")                     \
+    X(METHOD_IAU_CURVATURE, "iau_curvature") \
+    X(METHOD_RETRAIN, "retrain")             \
     X(METHOD_FINETUNE, "finetune")
 
 enum method_name {
@@ -35,13 +36,28 @@ struct iau_opts {
     enum iau_cache cache; /* auto: the origin's stored gradient sum where it is valid */
 };
 
+struct curvature_opts {
+    int64_t samples; /* retained samples that products are taken over; 0: all */
+    double damping;
+    int64_t iterations; /* of conjugate gradients */
+    enum iau_step step;
+    double strength;  /* length of the step, or times the length found */
+    int64_t held_out; /* validation samples that calibration looks at; 0: all */
+    double repair;    /* share of D_r in an epoch of the repair; 0: none */
+    double hold;      /* weight of ascent on D_f meanwhile */
+    double average;   /* last share of the repair's steps whose parameters are averaged */
+};
+
 /* A method has a use for some of these. */
 struct method_opts {
     char *name; /* owned; also the file's name */
     enum method_name method;
     char *origin; /* owned; the origin it starts from */
     int64_t seed; /* of what it draws: the order of samples, labels, noise */
+    int64_t tune; /* strengths to try; 0: the one that is set */
+    double tune_range;
     struct iau_opts iau;
+    struct curvature_opts curvature;
     struct tuning_opts tuning;
 };
 

@@ -132,14 +132,25 @@ static int check_method(const struct check *c, int index)
     if (!is_known)
         return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
                     where_method(c, index, "origin"), m->name, m->origin);
-    if (m->method != METHOD_IAU)
-        return IAU_OK;
-    if (m->iau.step == IAU_STEP_CALIBRATED && m->iau.steps != 1)
+    int is_iau = m->method == METHOD_IAU,
+        is_calibrated =
+            (is_iau && m->iau.step == IAU_STEP_CALIBRATED) ||
+            (m->method == METHOD_IAU_CURVATURE && m->curvature.step == IAU_STEP_CALIBRATED);
+    if (m->tune && cfg->data.valid == 0) /* its losses are what strengths go by */
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.tune = %" PRId64 ": needs a validation set; set data.valid "
+                    "above 0",
+                    where_method(c, index, "tune"), m->name, m->tune);
+    if (m->tune && is_iau && is_calibrated)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.tune = %" PRId64 ": has nothing to find for step: calibrated",
+                    where_method(c, index, "tune"), m->name, m->tune);
+    if (is_iau && is_calibrated && m->iau.steps != 1)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: methods.%s.steps = %" PRId64 ": must be 1 for step: "
                     "calibrated",
                     where_method(c, index, "steps"), m->name, m->iau.steps);
-    if (m->iau.step == IAU_STEP_CALIBRATED && cfg->data.valid == 0)
+    if (is_calibrated && cfg->data.valid == 0)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: methods.%s.step: calibrated needs a validation set; set "
                     "data.valid above 0",

@@ -14,7 +14,9 @@
 
 enum {
     /* Methods that are passes of tuning. */
-    TUNED = FOR(METHOD_FINETUNE)
+    TUNED = FOR(METHOD_FINETUNE) | FOR(METHOD_IAU_CURVATURE),
+    CURVED = FOR(METHOD_IAU_CURVATURE),
+    WITH_STRENGTH = TUNED | FOR(METHOD_IAU)
 };
 
 #define X(enumerator, name) "|" name
@@ -26,6 +28,16 @@ static const struct setting rows[] = {
     {"method", SETTING_CHOICE, OF(method), "iau", method_choices + 1, .scopes = IN_METHOD,
      .help = "What makes it; see the list of methods. Required."},
     {"origin", SETTING_TEXT, OF(origin), .help = "Origin to start from. Default: the first one."},
+
+    {"tune", SETTING_INT, OF(tune), "0", SPAN(0, 1000), .methods = WITH_STRENGTH,
+     .scopes = IN_METHOD, .unit = "trials",
+     .help =
+         "Strengths to try: the one is kept that brings the loss on forgotten samples nearest to "
+         "that on validation samples, which must not rise; five spread over the range, then "
+         "golden-section search. The strength is lr, or what is called so. 0: as it is set."},
+    {"tune_range", SETTING_REAL, OF(tune_range), "10", ABOVE(1), .methods = WITH_STRENGTH,
+     .scopes = IN_METHOD,
+     .help = "Strengths are tried from the set one divided by this to it times this."},
 
     {"correction", SETTING_SWITCH, OF(iau.correction), "on", .methods = FOR(METHOD_IAU),
      .scopes = IN_METHOD,
@@ -48,6 +60,48 @@ static const struct setting rows[] = {
     {"cache", SETTING_CHOICE, OF(iau.cache), "auto", "auto|off", .methods = FOR(METHOD_IAU),
      .help = "auto: use the origin's stored gradient sum where it is valid; the result is the same "
              "bytes."},
+
+    {"samples", SETTING_INT, OF(curvature.samples), "2000", FROM(0), .methods = CURVED,
+     .scopes = IN_METHOD, .unit = "samples",
+     .help =
+         "Retained samples, drawn by seed, that the Gauss-Newton matrix is taken over; 0: all."},
+    {"damping", SETTING_REAL, OF(curvature.damping), "0.1", ABOVE(0), .methods = CURVED,
+     .scopes = IN_METHOD, .help = "Added to the diagonal of that matrix."},
+    {"iterations", SETTING_INT, OF(curvature.iterations), "10", SPAN(1, 1e6), .methods = CURVED,
+     .scopes = IN_METHOD, .unit = "products", .help = "Iterations of conjugate gradients."},
+    {"step", SETTING_CHOICE, OF(curvature.step), "calibrated", "fixed|calibrated",
+     .methods = CURVED, .scopes = IN_METHOD,
+     .help =
+         "calibrated: the step's length is the strength times the length at which the forgotten "
+         "samples' loss equals that of held-out ones; fixed: it is the strength."},
+    {"strength", SETTING_REAL, OF(curvature.strength), "2", ABOVE(0), .methods = CURVED,
+     .scopes = IN_METHOD,
+     .help = "See step. More than 1 where a repair follows, which takes some of it back."},
+    {"held_out", SETTING_INT, OF(curvature.held_out), "2000", FROM(0), .methods = CURVED,
+     .scopes = IN_METHOD, .unit = "samples",
+     .help = "Validation samples, drawn by seed, that calibration looks at; 0: all."},
+    {"repair", SETTING_REAL, OF(curvature.repair), "1", SPAN(0, 1), .methods = CURVED,
+     .scopes = IN_METHOD,
+     .help = "Share of the retained samples, drawn by seed, that the repair goes "
+             "over in each of its epochs; 0: no repair."},
+    {"hold", SETTING_REAL, OF(curvature.hold), "0.1", SPAN(0, 1), .methods = CURVED,
+     .scopes = IN_METHOD,
+     .help = "Weight, beside 1 for retained samples, of ascent on forgotten ones in the repair."},
+    {"average", SETTING_REAL, OF(curvature.average), "0.5", SPAN(0, 1), .methods = CURVED,
+     .scopes = IN_METHOD,
+     .help =
+         "The result is the mean of the parameters after this last share of the repair's steps; "
+         "0: those after the last."},
+    {"epochs", SETTING_INT, OF(tuning.epochs), "1", SPAN(1, 1e6), .methods = CURVED,
+     .scopes = IN_METHOD, .unit = "epochs", .help = "Epochs of the repair."},
+    {"optimizer", SETTING_CHOICE, OF(tuning.optimizer.name), "sgd", "adam|sgd", .methods = CURVED,
+     .scopes = IN_METHOD, .help = "Optimizer of the repair; it starts from zero state."},
+    {"lr", SETTING_REAL, OF(tuning.optimizer.lr), "0.01", ABOVE(0), .methods = CURVED,
+     .scopes = IN_METHOD, .help = "Learning rate of the repair."},
+    {"momentum", SETTING_REAL, OF(tuning.optimizer.momentum), "0", BELOW(0, 1), .methods = CURVED,
+     .scopes = IN_METHOD, .help = "Momentum of sgd in the repair."},
+    {"weight_decay", SETTING_REAL, OF(tuning.optimizer.weight_decay), "0", FROM(0),
+     .methods = CURVED, .scopes = IN_METHOD, .help = "L2 weight decay in the repair."},
 
     {"seed", SETTING_INT, OF(seed), "1", FROM(0), .methods = TUNED, .scopes = IN_METHOD,
      .help = "Seed of what the method draws: the order of samples, labels, noise."},

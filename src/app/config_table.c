@@ -159,6 +159,10 @@ static const struct setting general[] = {
      .help = "Forget the sample ids in this file: text, one a line, or HDF5."},
     {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
      .help = "Forget all training samples with these labels."},
+    {"forget.poison", SETTING_SWITCH, AT(forget.poison), "off", .scopes = IN_UNLEARNED,
+     .help =
+         "The samples to forget have wrong labels in training, drawn by forget.seed: a poisoned "
+         "batch."},
 
     {"unlearn.methods", SETTING_TEXTS, AT(selection),
      .help = "Names of the entries of `methods` to run. Empty: all."},

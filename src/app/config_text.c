@@ -26,7 +26,8 @@ static void print_scope(FILE *f, const struct config *cfg, int scope, int index)
     const struct origin_opts *o = &cfg->origin[m ? config_origin_of(cfg, m) : index];
     for (int i = 0; i < t.n; i++) {
         const struct setting *s = &t.row[i];
-        if (!(s->scopes & scope))
+        if (!(s->scopes & scope) &&
+            !(cfg->forget.poison && strncmp(s->key, "forget.", 7) == 0 && s->scopes & IN_RETRAIN))
             continue;
         fprintf(f, "%s = ", s->key);
         setting_print(f, s, is_train(s) ? origin_field(o, s) : (const char *)cfg + s->offset);

@@ -124,8 +124,8 @@ static int divide_data(struct job *job)
     int rc = IAU_OK;
     const struct forget_opts *f = &job->cfg.forget;
     char what[300] = "the forget set";
-    job->has_request =
-        job->cli->command != COMMAND_TRAIN && (f->ratio > 0 || f->classes.n || *f->ids);
+    job->has_request = (job->cli->command != COMMAND_TRAIN || f->poison) &&
+                       (f->ratio > 0 || f->classes.n || *f->ids);
     TRY(partition_init(&job->sets, &job->dataset, &job->cfg.data, job->has_request ? f : NULL,
                        job->comm));
     rc = digest_rows(&job->sets.train, job->train_digest);
@@ -136,6 +136,11 @@ static int divide_data(struct job *job)
     if (*f->ids)
         snprintf(what, sizeof what, "the forget set (forget.ids = %s)", f->ids);
     TRY(check_same(job->comm, job->forget_digest, what));
+    if (f->poison) {
+        TRY(comm_agree(job->comm, poison_draw(&job->poison, &job->dataset, &job->sets.forget,
+                                              (uint64_t)f->seed)));
+        job->dataset.poison = &job->poison;
+    }
 out:
     return rc;
 }
@@ -186,7 +191,7 @@ int job_open(struct job *job, const struct cli *cli, int may_import, const struc
     *job = (struct job){.comm = comm, .cli = cli};
     TRY(read_config(job));
     if (cli->command == COMMAND_UNLEARN || cli->command == COMMAND_EVALUATE ||
-        cli->command == COMMAND_RUN)
+        cli->command == COMMAND_RUN || job->cfg.forget.poison)
         TRY(comm_agree(comm, config_check_forget(&job->cfg)));
     TRY(comm_agree(comm,
                    comm->rank == 0 ? job_check_folder("output.dir", job->cfg.output.dir) : IAU_OK));
@@ -200,6 +205,7 @@ out:
 void job_close(struct job *job)
 {
     progress_close(&job->progress);
+    poison_free(&job->poison);
     partition_free(&job->sets);
     dataset_close(&job->dataset);
     config_free(&job->cfg);

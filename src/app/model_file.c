@@ -14,21 +14,26 @@
 /* What the ranks needed: seconds of a phase as minimum, mean and maximum over ranks, and the
  * largest peak of memory. Gathered collectively, so every rank takes part. */
 struct needs {
-    double phase[N_PHASE][3], total[3];
+    double phase[N_PHASE][3], total[3], search[3];
     int64_t peak_bytes;
 };
 
-static void gather_needs(const struct comm *comm, const struct cost *c, struct needs *t)
+/* The work itself: neither reading samples nor writing files. */
+static double work_seconds(const struct cost *c)
+{
+    return c->seconds[PHASE_COMPUTE] + c->seconds[PHASE_REDUCE] + c->seconds[PHASE_UPDATE] +
+           c->seconds[PHASE_EVALUATE];
+}
+
+static void gather_needs(const struct comm *comm, const struct cost *c, const struct cost *search,
+                         struct needs *t)
 {
     t->peak_bytes = mem_peak_bytes();
     comm_max_i64(comm, &t->peak_bytes, 1);
     for (int p = 0; p < N_PHASE; p++)
         comm_min_mean_max(comm, c->seconds[p], t->phase[p]);
-    /* The work itself: neither reading samples nor writing files. */
-    comm_min_mean_max(comm,
-                      c->seconds[PHASE_COMPUTE] + c->seconds[PHASE_REDUCE] +
-                          c->seconds[PHASE_UPDATE] + c->seconds[PHASE_EVALUATE],
-                      t->total);
+    comm_min_mean_max(comm, work_seconds(c), t->total);
+    comm_min_mean_max(comm, work_seconds(search), t->search);
 }
 
 static int add_cost(struct record *r, const struct cost *c, const struct needs *t)
@@ -47,6 +52,22 @@ static int add_cost(struct record *r, const struct cost *c, const struct needs *
             snprintf(path, sizeof path, "/cost/seconds_%s_%s", phase_name(p), kind[k]);
             TRY(record_add_scalar(r, path, t->phase[p][k]));
         }
+out:
+    return rc;
+}
+
+/* Trials of strengths, and what those cost that were not kept. */
+static int add_trials(struct record *r, const struct outcome *o, const struct needs *t)
+{
+    int rc = IAU_OK;
+    const struct cost *c = &o->search;
+    if (!o->trials.n_row)
+        return IAU_OK;
+    TRY(history_to_record(&o->trials, r, "/trials"));
+    TRY(record_add(r, "/cost/search_forwards", RECORD_I64, 0, NULL, &c->forwards));
+    TRY(record_add(r, "/cost/search_gradients", RECORD_I64, 0, NULL, &c->gradients));
+    TRY(record_add(r, "/cost/search_hvps", RECORD_I64, 0, NULL, &c->hvps));
+    TRY(record_add_scalar(r, "/cost/search_seconds", t->search[2]));
 out:
     return rc;
 }
@@ -95,6 +116,7 @@ static int write_file(const struct job *job, const struct stage *s, const char *
     TRY(add_identity(&r, s, settings, digest));
     TRY(history_to_record(&o->history, &r, "/history"));
     TRY(add_cost(&r, cost, needs));
+    TRY(add_trials(&r, o, needs));
     if (o->gradient_sum && s->kind == STAGE_ORIGIN)
         TRY(add_gradient_sum(&r, job, o, digest));
     TRY(provenance_add(&r, job, same_bytes));
@@ -108,7 +130,7 @@ int model_file_write(const struct job *job, const struct stage *s, const char *s
                      const struct outcome *o, const struct cost *cost, int same_bytes)
 {
     struct needs needs;
-    gather_needs(job->comm, cost, &needs);
+    gather_needs(job->comm, cost, &o->search, &needs);
     int rc =
         job->comm->rank == 0 ? write_file(job, s, settings, o, cost, &needs, same_bytes) : IAU_OK;
     rc = comm_agree(job->comm, rc);

@@ -75,7 +75,9 @@ static struct unlearn_load stage_load(const struct job *job, const struct stage 
                                   .forget = job->sets.forget.n,
                                   .valid = job->sets.valid.n,
                                   .has_gradient_sum = t->gradient_sum};
-    return method_of(o->method)->load(o, &sizes);
+    struct unlearn_load load = method_of(o->method)->load(o, &sizes);
+    load.gradients *= o->tune ? (double)o->tune : 1;
+    return load;
 }
 
 static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)

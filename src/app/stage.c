@@ -162,7 +162,7 @@ static char *settings_text(const struct job *job, const struct stage *s, const c
     if (settings) {
         int at =
             snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
-        if (s->kind != STAGE_ORIGIN)
+        if (s->kind != STAGE_ORIGIN || job->cfg.forget.poison)
             at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n",
                            job->forget_digest);
         if (parent)

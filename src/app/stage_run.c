@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "unlearn/method.h"
+#include "unlearn/tune.h"
 
 static int run_training(struct job *job, const struct stage *s, struct restart *restart,
                         struct engine *e, struct outcome *o)
@@ -70,7 +70,7 @@ static int run_method(struct job *job, const struct stage *s, struct restart *re
                         .name = s->name,
                         .restart = restart,
                         .progress = &job->progress};
-    TRY(method->run(o, &u));
+    TRY(opts->tune ? tune_run(o, &u, method) : method->run(o, &u));
 out:
     free(sum);
     model_file_free(&origin);

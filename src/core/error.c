@@ -18,6 +18,8 @@ static _Thread_local struct {
 
 static char shown[sizeof pending.message];
 
+static int hushed;
+
 int error_set(int code, const char *file, int line, const char *fmt, ...)
 {
     if (pending.code != IAU_OK || code == IAU_OK)
@@ -42,10 +44,19 @@ const char *error_message(void)
     return pending.code == IAU_OK ? "" : pending.message;
 }
 
+void error_hush(int on)
+{
+    hushed = on;
+}
+
 void error_show(int rank)
 {
     if (pending.code == IAU_OK)
         return;
+    if (hushed) {
+        error_clear();
+        return;
+    }
     char from[32] = "", place[256] = "";
     if (rank >= 0)
         snprintf(from, sizeof from, "rank %d: ", rank);

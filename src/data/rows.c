@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "data/poison.h"
 #include "dataset_private.h"
 
 /* A read goes on over rows that nobody wants as long as these take less than another read would. */
@@ -127,6 +128,8 @@ int rows_load_columns(struct rows *r, const struct dataset *d, enum dataset_part
     TRY(load_column(&f, part, "y", row, n, sizeof *r->label, r->label));
     for (int64_t i = 0; i < n; i++)
         TRY(dataset_check_label(d, part, r->label[i], row[i]));
+    if (d->poison && part == PART_TRAIN)
+        poison_apply(d->poison, row, n, r->label);
     if (with_ids)
         TRY(load_column(&f, part, "id", row, n, sizeof *r->id, r->id));
 out:

@@ -188,5 +188,6 @@ void outcome_free(struct outcome *o)
     free(o->w);
     free(o->gradient_sum);
     history_free(&o->history);
+    history_free(&o->trials);
     *o = (struct outcome){0};
 }

@@ -23,7 +23,9 @@ struct run {
     struct batches main[TUNING_MAX_PASSES], beside[TUNING_MAX_PASSES];
     struct descent descent[TUNING_MAX_PASSES]; /* by the number of terms, less one */
     struct optimizer optimizer;
-    float *w;            /* owned, [n_param + n_buffer] */
+    float *w;       /* owned, [n_param + n_buffer] */
+    float *mean;    /* owned, [n_param]: of the parameters after the last steps; NULL: not wanted */
+    int64_t n_mean; /* steps that are in it */
     int64_t epoch, step; /* to be done next; steps count over the passes of an epoch */
     double loss[N_SIDE]; /* sums over this epoch so far */
     int64_t n_seen[N_SIDE];
@@ -53,13 +55,15 @@ static int64_t steps_before(const struct run *r, int64_t epoch)
 }
 
 /* What a restart file holds; returns the number of items. */
-enum { MAX_ITEM = 13 };
+enum { MAX_ITEM = 15 };
 
 static int items_of(struct run *r, struct restart_item item[MAX_ITEM])
 {
     const struct restart_item all[] = {
         {RESTART_PARAMS, "/params", r->w},
         {RESTART_BUFFERS, "/buffers", r->w},
+        {RESTART_PARAMS, "/mean", r->mean},
+        {RESTART_I64, "/state/n_mean", &r->n_mean},
         {RESTART_PARAMS, "/optimizer/m", r->optimizer.m},
         {RESTART_PARAMS, "/optimizer/v", r->optimizer.v},
         {RESTART_I64, "/state/optimizer_t", &r->optimizer.t},
@@ -124,6 +128,8 @@ static int allocate(struct run *r)
     if (!r->w)
         TRY(FAIL(IAU_ERR_MEM, "no memory to tune %lld parameters", (long long)m->n_param));
     memcpy(r->w, t->w, (size_t)model_state_floats(m) * sizeof *r->w);
+    if (t->average > 0 && !(r->mean = mem_alloc(m->n_param, sizeof *r->mean)))
+        TRY(FAIL(IAU_ERR_MEM, "no memory to tune %lld parameters", (long long)m->n_param));
     TRY(optimizer_init(&r->optimizer, &t->opts->optimizer, m->n_param));
     for (int i = 0; i < t->n_pass; i++) {
         int n = n_term_of(&t->pass[i]);
@@ -170,6 +176,7 @@ static void close_run(struct run *r)
     optimizer_free(&r->optimizer);
     history_free(&r->history);
     free(r->w);
+    free(r->mean);
 }
 
 /* The part of one side in step number `at` of all its steps, which go round its epochs. */
@@ -187,6 +194,18 @@ static void count(struct run *r, const struct pass_side *side, const struct desc
     enum side which = side->set == r->t->forget ? SIDE_FORGET : SIDE_RETAIN;
     r->loss[which] += loss;
     r->n_seen[which] += term->n_samples;
+}
+
+/* The parameters after a step into the mean, if it is one of the last share. */
+static void add_to_mean(struct run *r)
+{
+    const struct tuning *t = r->t;
+    int64_t done = steps_before(r, r->epoch) + r->step, all = steps_before(r, t->opts->epochs);
+    if (!r->mean || (double)done <= (1 - t->average) * (double)all)
+        return;
+    float part = 1 / (float)++r->n_mean;
+    for (int64_t i = 0; i < t->engine->model->n_param; i++)
+        r->mean[i] += part * (r->w[i] - r->mean[i]);
 }
 
 /* Step `step` of a pass; *word is the agreed stop word. */
@@ -213,6 +232,7 @@ static int take_step(struct run *r, int pass, int64_t step, int64_t *word)
     if (n_term == 2)
         count(r, &p->beside, &term[1], d->value[1][VALUE_LOSS]);
     r->step++;
+    add_to_mean(r);
     return IAU_OK;
 }
 
@@ -321,6 +341,8 @@ int tuning_run(struct outcome *o, const struct tuning *t)
     TRY(open_run(&r));
     while (r.epoch < t->opts->epochs && !enough)
         TRY(run_epoch(&r, &enough));
+    if (r.n_mean)
+        memcpy(r.w, r.mean, (size_t)t->engine->model->n_param * sizeof *r.w);
     o->w = r.w;
     o->history = r.history;
     r.w = NULL;

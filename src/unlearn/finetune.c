@@ -1,6 +1,7 @@
 /* Fine-tuning: training goes on, on the retained samples alone. */
 #include "unlearn/method.h"
 #include "unlearn/tuned.h"
+#include <stddef.h>
 
 static int run(struct outcome *o, const struct unlearn *u)
 {
@@ -23,5 +24,6 @@ const struct method method_finetune = {
         "5e-4), "
         "but for its data augmentation.",
     .run = run,
+    .strength = offsetof(struct method_opts, tuning.optimizer.lr),
     .load = load,
     .counts_epochs = 1};

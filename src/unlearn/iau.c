@@ -2,6 +2,7 @@
 #include "unlearn/iau.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -261,5 +262,6 @@ const struct method method_iau = {
             "at the "
             "origin. Defaults are those of the reference code (Adam, 1e-3).",
     .run = iau_run,
+    .strength = offsetof(struct method_opts, iau.lr),
     .load = load,
     .uses_gradient_sum = 1};

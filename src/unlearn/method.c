@@ -10,6 +10,7 @@ const struct method *method_of(enum method_name name)
 {
     static const struct method *const method[N_METHOD] = {
         [METHOD_IAU] = &method_iau,
+        [METHOD_IAU_CURVATURE] = &method_curvature,
         [METHOD_RETRAIN] = &method_retrain,
         [METHOD_FINETUNE] = &method_finetune,
     };

@@ -1,0 +1,21 @@
+/* The strength of a method, found without a retrained model: forgotten samples should be as
+ * unexpected as held-out ones, and these no more than before. */
+#ifndef IAU_UNLEARN_TUNE_H
+#define IAU_UNLEARN_TUNE_H
+
+#include "unlearn/method.h"
+
+/** Collective. Run the method at `u->opts->tune` strengths and keep the one with the least
+ *
+ *     |loss(D_f) - loss(V)| + max(0, loss(V) - loss(V) at the origin)
+ *
+ * in nats, mean losses over all forgotten and all validation samples: about what retraining comes
+ * to. The first five strengths are spread evenly, in logarithms, from the method's own divided by
+ * `u->opts->tune_range` to that times it; golden-section search between the neighbours of the best
+ * follows. A trial that runs off counts as the worst. `o` gets the kept trial's outcome, with a
+ * history of the trials, and the work of all others as o->search; the engine's cost grows by that
+ * of the kept one alone.
+ * @return as the method's run; IAU_ERR_NUMERIC where every trial runs off */
+int tune_run(struct outcome *o, const struct unlearn *u, const struct method *m);
+
+#endif
