@@ -245,7 +245,7 @@ rm -r late/iau.h5 && echo precious | tee late/iau.h5 >late/origin.h5
 works '^iau  written to late/iau.h5' launch 2 "${late[@]}" --force
 rm late/* && cp kept/iau.h5 late
 works '^iau  already done: late/iau.h5$' "${late[@]}"
-fails 1 'late/iau.h5 was made with other settings: method.method \(iau there, retrain here\), method.correction \(on there, not set here\)' \
+fails 1 'late/iau.h5 was made with other settings: method.method \(iau there, retrain here\), method.tune \(0 there, not set here\)' \
     "$IAU" unlearn good.yaml --output.dir=late '--methods.iau.method=retrain'
 sed 's/valid: 0.2/valid: 0.9/; s/ratio: 0.05/ratio: 0.5/; s/name: mlp, hidden: .16./name: resnet18, width: 1/' good.yaml >norm.yaml
 fails 2 'retrain: 11 samples in batches of 64 leave no group of 16 samples' launch 2 "$IAU" run norm.yaml --output.dir=norm

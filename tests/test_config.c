@@ -241,7 +241,7 @@ static void names_are_checked(void)
     refuse(DATA "origins: {origin_gr: {}, gr: {}}\n", "'retrain_gr' of an origin's retrained twin");
     refuse(DATA "methods: [{name: a, method: iau, origin: b}]\n", "there is no origin 'b'");
     refuse(DATA "methods:\n- {method: iau}\n", "demo.yaml:3: an entry of methods has no 'name'");
-    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|retrain|");
+    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|iau_curvature|retrain|");
     refuse(DATA "methods: {a: {method: iau}}\n", "methods: takes a list of entries");
     refuse(DATA "methods: [iau]\n", "methods: takes a list of entries");
     refuse(DATA "origins: [origin]\n", "origins: takes names with overrides");
@@ -394,7 +394,7 @@ static void texts_hold_what_defines_bytes_and_no_more(void)
     char *text = scope_text(SCOPE_METHOD, 0, NULL);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "data.valid = 0.2\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "train.epochs = 3\n"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, "method.method = iau\nmethod.correction = on\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "method.method = iau\nmethod.tune = 0\n"));
     CU_ASSERT_PTR_NULL(strstr(text, "d.h5"));
     free(text);
     static const char *const ignored[] = {"--data.file=x.h5",

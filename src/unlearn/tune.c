@@ -180,7 +180,7 @@ out:
 int tune_run(struct outcome *o, const struct unlearn *u, const struct method *m)
 {
     int rc = IAU_OK;
-    double low, high;
+    double low = NAN, high = NAN;
     struct engine *e = u->engine;
     struct search s = {.u = u, .method = m, .best = {NAN, INFINITY}};
     struct cost before = e->cost;
