@@ -89,6 +89,10 @@ struct layer_ops {
     /** dw, and in->da unless NULL, from out->da. */
     void (*backward)(const struct layer *l, int lanes, const struct weights *p,
                      const struct node *in, const struct node *out, float *scratch);
+    /** As backward, with dw = the sum over samples of the squares of each sample's own part; with
+     * frozen statistics only. NULL: a layer without parameters, backward does. */
+    void (*squares)(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch);
     /** out->ra from in->ra and v, on the stored activations. */
     void (*forward_tangent)(const struct layer *l, int lanes, const struct weights *p,
                             const struct node *in, const struct node *out, float *scratch);

@@ -96,6 +96,10 @@ void model_backward(const struct model *m, const float *w, struct unit *u, float
  * da; and from whatever stands there down to the parameters. */
 void model_loss_gradient(const struct model *m, struct unit *u);
 void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw);
+/** squares [n_param] = SUM over samples of the square of each sample's own part of what
+ * model_backward_from_top gives, from whatever stands in the top node's da; frozen statistics only,
+ * since through those of a group samples have no parts of their own. */
+void model_squares_from_top(const struct model *m, const float *w, struct unit *u, float *squares);
 /** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter
  * 1994); after model_backward at the same w. */
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u,

@@ -126,3 +126,11 @@ void vector_add_relu(int64_t n, const float *a, const float *b, float *y)
         *(vecf *)(y + i) = (vecf)((veci)v & ~(v <= 0.0f)); /* a NaN passes */
     }
 }
+
+void vector_square(int64_t n, const float *x, float *y)
+{
+    for (int64_t i = 0; i < n; i += WIDTH) {
+        vecf v = load(x + i);
+        *(vecf *)(y + i) = v * v;
+    }
+}

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "core/error.h"
 #include "core/rng.h"
 #include "kernel/act.h"
 #include "kernel/softmax.h"
@@ -117,12 +118,15 @@ void model_forward(const struct model *m, const float *w, struct unit *u)
 }
 
 /* From the top node's da down. */
-static void run_backward(const struct model *m, const struct weights *p, struct unit *u)
+static void run_backward(const struct model *m, const struct weights *p, struct unit *u,
+                         int squares)
 {
     for (int i = m->n_layer; i-- > 0;) {
         struct weights own = for_layer(m, p, u, i);
         struct node in = input_of(m, u, i);
-        m->layer[i].ops->backward(&m->layer[i], u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+        const struct layer_ops *ops = m->layer[i].ops;
+        (squares && ops->squares ? ops->squares : ops->backward)(&m->layer[i], u->lanes, &own, &in,
+                                                                 &u->node[i + 1], u->scratch);
         add_other_users(m, u, i, 0);
     }
 }
@@ -145,7 +149,14 @@ void model_loss_gradient(const struct model *m, struct unit *u)
 void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw)
 {
     struct weights p = {.w = w, .dw = dw};
-    run_backward(m, &p, u);
+    run_backward(m, &p, u, 0);
+}
+
+void model_squares_from_top(const struct model *m, const float *w, struct unit *u, float *squares)
+{
+    struct weights p = {.w = w, .dw = squares};
+    REQUIRE(u->norm == NORM_FROZEN);
+    run_backward(m, &p, u, 1);
 }
 
 void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
@@ -177,7 +188,7 @@ void model_gauss_newton_product(const struct model *m, const float *w, const flo
     const struct node *top = &u->node[m->n_layer];
     run_forward_tangent(m, &p, u);
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->da);
-    run_backward(m, &p, u);
+    run_backward(m, &p, u, 0);
 }
 
 double unit_loss(const struct unit *u)

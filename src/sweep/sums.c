@@ -42,7 +42,8 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
 {
     for (int i = 0; i < s->n_segment; i++) {
         s->segment[i].n_samples = n_samples[i];
-        s->segment[i].scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
+        s->segment[i].value_scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
+        sums_set_bits(s, i, EXACT_BITS_VALUE);
         s->segment[i].expects_one = 0;
         s->segment[i].lone = NULL;
     }
@@ -56,6 +57,13 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
         s->first_bad[t] = INT64_MAX;
         *sums_failed(s, t) = *sums_bad(s, t) = *sums_stop(s, t) = 0;
     }
+}
+
+void sums_set_bits(struct sums *s, int segment, int bits)
+{
+    struct segment *g = &s->segment[segment];
+    g->bits = bits;
+    g->scale = exact_scale(g->n_samples, bits);
 }
 
 void sums_expect_one(struct sums *s, int segment)
@@ -74,9 +82,9 @@ void sums_settle(struct sums *s)
 }
 
 /* The rare case: which addend was it? */
-static int64_t find_bad(const float *x, int64_t n)
+static int64_t find_bad(const float *x, int64_t n, int bits)
 {
-    float limit = ldexpf(1, EXACT_BITS_VALUE);
+    float limit = ldexpf(1, bits);
     for (int64_t i = 0; i < n; i++)
         if (!(fabsf(x[i]) < limit))
             return i;
@@ -92,14 +100,13 @@ static int64_t add_vector(struct sums *s, int thread, int segment, const float *
     if (g->expects_one) {
         REQUIRE(!g->lone);
         g->lone = vector;
-        bad = exact_count_bad(vector, g->n_vector, EXACT_BITS_VALUE);
+        bad = exact_count_bad(vector, g->n_vector, g->bits);
     } else {
-        bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale,
-                                                 EXACT_BITS_VALUE);
+        bad = (*touched ? exact_add : exact_set)(acc, vector, g->n_vector, g->scale, g->bits);
         *touched = 1;
     }
     if (bad) {
-        int64_t at = find_bad(vector, g->n_vector);
+        int64_t at = find_bad(vector, g->n_vector, g->bits);
         s->first_bad[thread] = at < s->first_bad[thread] ? at : s->first_bad[thread];
     }
     return bad;
@@ -112,7 +119,7 @@ void sums_add(struct sums *s, int thread, int segment, const float *vector, cons
     int64_t bad = g->n_vector ? add_vector(s, thread, segment, vector) : 0;
     for (int i = 0; i < g->n_value; i++) {
         int64_t bad_value =
-            exact_add_one(acc + g->n_vector + i, value[i], g->scale, EXACT_BITS_VALUE);
+            exact_add_one(acc + g->n_vector + i, value[i], g->value_scale, EXACT_BITS_VALUE);
         if (bad_value && g->n_vector < s->first_bad[thread])
             s->first_bad[thread] = g->n_vector;
         bad += bad_value;
@@ -153,5 +160,5 @@ void sums_total(const struct sums *s, int segment, double *out)
 double sums_value(const struct sums *s, int segment, int i)
 {
     const struct segment *g = &s->segment[segment];
-    return (double)s->acc[g->begin + g->n_vector + i] / g->scale;
+    return (double)s->acc[g->begin + g->n_vector + i] / g->value_scale;
 }
