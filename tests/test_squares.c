@@ -86,8 +86,9 @@ static double *sum_on(const struct setup *s, int unit, enum square_labels labels
     small_engine(&e, &s->data, unit, comm);
     CU_ASSERT_EQUAL(share_load(&share, &e, &s->set), IAU_OK);
     CU_ASSERT_EQUAL(squares_init(&squares, &e, "squares"), IAU_OK);
-    CU_ASSERT_EQUAL(squares_sum(&squares, s->w, &share, labels, sum), IAU_OK);
-    CU_ASSERT_EQUAL(squares_sum(&squares, s->w, &share, labels, sum), IAU_OK); /* nothing is left */
+    CU_ASSERT_EQUAL(squares_sum(&squares, s->w, &share, labels, NULL, sum), IAU_OK);
+    CU_ASSERT_EQUAL(squares_sum(&squares, s->w, &share, labels, NULL, sum),
+                    IAU_OK); /* nothing is left */
     *cost = e.cost;
     squares_free(&squares);
     share_free(&share);
@@ -187,7 +188,7 @@ static void a_bad_square_is_named(void)
         CU_ASSERT_EQUAL(share_load(&share, &e, &s.set), IAU_OK);
         CU_ASSERT_EQUAL(squares_init(&squares, &e, "fisher: importances"), IAU_OK);
         capture_begin(&capture);
-        int rc = squares_sum(&squares, s.w, &share, SQUARES_TRUE, sum);
+        int rc = squares_sum(&squares, s.w, &share, SQUARES_TRUE, NULL, sum);
         capture_end(&capture, printed, sizeof printed);
         expect_one_message(rc, IAU_ERR_NUMERIC, printed,
                            "fisher: importances: conv1.weight is not finite or too large");

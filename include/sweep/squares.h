@@ -30,8 +30,9 @@ void squares_free(struct squares *s);
 /** Collective. sum [n_param] = SUM over the samples of `share` of the squares at w, batch norm
  * frozen; the same bytes at any rank and thread count. A square may be up to 2^40; the resolution
  * of one unit's addend is below 1e-14. Costs a gradient a sample, or one a sample and class.
+ *  @param[in,out] word  added to the reduction, and its sum over the ranks afterwards; may be NULL
  *  @return IAU_OK, or as sweep_reduce */
 int squares_sum(struct squares *s, const float *w, const struct share *share,
-                enum square_labels labels, double *sum);
+                enum square_labels labels, int64_t *word, double *sum);
 
 #endif

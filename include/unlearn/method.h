@@ -26,6 +26,7 @@ struct unlearn {
 /* Sizes that a method's work grows with. */
 struct unlearn_sizes {
     int64_t train, retain, forget, valid;
+    int n_class;
     int has_gradient_sum; /* the origin's file holds it */
 };
 
@@ -51,5 +52,6 @@ struct method {
 const struct method *method_of(enum method_name name);
 
 extern const struct method method_iau, method_finetune;
+extern const struct method method_influence, method_fisher, method_ssd;
 
 #endif

@@ -4,13 +4,17 @@
 
 #include <stdint.h>
 
+#include "sweep/product.h"
 #include "train/opts.h"
 
 /* X(enumerator, name in settings) */
-#define IAU_METHOD_LIST(X)       \
-    X(METHOD_IAU, "iau")         \
-    X(METHOD_RETRAIN, "retrain") \
-    X(METHOD_FINETUNE, "finetune")
+#define IAU_METHOD_LIST(X)           \
+    X(METHOD_IAU, "iau")             \
+    X(METHOD_RETRAIN, "retrain")     \
+    X(METHOD_FINETUNE, "finetune")   \
+    X(METHOD_INFLUENCE, "influence") \
+    X(METHOD_FISHER, "fisher")       \
+    X(METHOD_SSD, "ssd")
 
 enum method_name {
 #define X(enumerator, name) enumerator,
@@ -35,6 +39,27 @@ struct iau_opts {
     enum iau_cache cache; /* auto: the origin's stored gradient sum where it is valid */
 };
 
+enum influence_form { INFLUENCE_REWEIGHT, INFLUENCE_NEWTON };
+
+struct influence_opts {
+    enum influence_form form;
+    double strength; /* what the step is multiplied by */
+    int64_t samples; /* retained samples that products are taken over; 0: all */
+    enum product_kind product;
+    double damping, tolerance;
+    int64_t iterations;
+};
+
+struct fisher_opts {
+    double alpha;    /* what the noise's variance is multiplied by */
+    int64_t samples; /* retained samples that the information is taken over; 0: all */
+};
+
+struct ssd_opts {
+    double alpha;  /* parameters are dampened where they are so many times more important to D_f */
+    double lambda; /* of the factor */
+};
+
 /* A method has a use for some of these. */
 struct method_opts {
     char *name; /* owned; also the file's name */
@@ -43,6 +68,9 @@ struct method_opts {
     int64_t seed; /* of what it draws: the order of samples, labels, noise */
     struct iau_opts iau;
     struct tuning_opts tuning;
+    struct influence_opts influence;
+    struct fisher_opts fisher;
+    struct ssd_opts ssd;
 };
 
 #endif

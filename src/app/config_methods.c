@@ -49,7 +49,46 @@ static const struct setting rows[] = {
      .help = "auto: use the origin's stored gradient sum where it is valid; the result is the same "
              "bytes."},
 
-    {"seed", SETTING_INT, OF(seed), "1", FROM(0), .methods = TUNED, .scopes = IN_METHOD,
+    {"form", SETTING_CHOICE, OF(influence.form), "reweight", "reweight|newton",
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD,
+     .help =
+         "reweight: the derivative by the samples' weights, which leaves a model that is not at "
+         "a minimum as far from it; newton: to the minimum of the retained samples' loss."},
+    {"strength", SETTING_REAL, OF(influence.strength), "1", ABOVE(0),
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD,
+     .help = "What the step is multiplied by; 1 is the theory."},
+    {"product", SETTING_CHOICE, OF(influence.product), "gauss_newton", "hessian|gauss_newton",
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD,
+     .help = "The matrix: exact second derivatives, or the Gauss-Newton matrix, which has no "
+             "negative curvature."},
+    {"samples", SETTING_INT, OF(influence.samples), "4000", FROM(0),
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD, .unit = "samples",
+     .help = "Retained samples, drawn by seed, that the matrix is the mean over; 0: all."},
+    {"damping", SETTING_REAL, OF(influence.damping), "0.01", FROM(0),
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD,
+     .help = "Added to the matrix's diagonal."},
+    {"iterations", SETTING_INT, OF(influence.iterations), "10", SPAN(1, 1e6),
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD, .unit = "products",
+     .help = "Most iterations of conjugate gradients."},
+    {"tolerance", SETTING_REAL, OF(influence.tolerance), "1e-7", FROM(0),
+     .methods = FOR(METHOD_INFLUENCE), .scopes = IN_METHOD,
+     .help = "Residual, as a share of the right-hand side, at which they stop."},
+    {"alpha", SETTING_REAL, OF(fisher.alpha), "3e-6", ABOVE(0), .methods = FOR(METHOD_FISHER),
+     .scopes = IN_METHOD, .help = "What the variance of the noise is multiplied by."},
+    {"samples", SETTING_INT, OF(fisher.samples), "0", FROM(0), .methods = FOR(METHOD_FISHER),
+     .scopes = IN_METHOD, .unit = "samples",
+     .help = "Retained samples, drawn by seed, that the information is taken over; 0: all."},
+    {"alpha", SETTING_REAL, OF(ssd.alpha), "10", FROM(0), .methods = FOR(METHOD_SSD),
+     .scopes = IN_METHOD,
+     .help = "Parameters are dampened that are more than so many times as important to the "
+             "forgotten samples as to all."},
+    {"lambda", SETTING_REAL, OF(ssd.lambda), "1", ABOVE(0), .methods = FOR(METHOD_SSD),
+     .scopes = IN_METHOD,
+     .help = "They are multiplied by lambda times the ratio of the two importances, or by 1 where "
+             "that is more."},
+
+    {"seed", SETTING_INT, OF(seed), "1", FROM(0),
+     .methods = TUNED | FOR(METHOD_INFLUENCE) | FOR(METHOD_FISHER), .scopes = IN_METHOD,
      .help = "Seed of what the method draws: the order of samples, labels, noise."},
     {"batch", SETTING_INT, OF(tuning.batch), "64", SPAN(1, 1048576), .methods = TUNED,
      .scopes = IN_METHOD, .unit = "samples",

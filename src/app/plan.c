@@ -74,6 +74,7 @@ static struct unlearn_load stage_load(const struct job *job, const struct stage 
                                   .retain = job->sets.retain.n,
                                   .forget = job->sets.forget.n,
                                   .valid = job->sets.valid.n,
+                                  .n_class = job->model.n_class,
                                   .has_gradient_sum = t->gradient_sum};
     return method_of(o->method)->load(o, &sizes);
 }

@@ -10,15 +10,6 @@
 #include "kernel/act.h"
 #include "kernel/softmax.h"
 
-/* A standard normal number by Box and Muller. */
-static double normal(const struct rng *r, uint64_t index)
-{
-    uint32_t word[4];
-    rng_words(r, index, word);
-    double radius = sqrt(-2 * log((word[0] + 1.0) * 0x1p-32));
-    return radius * cos(2 * M_PI * (word[1] * 0x1p-32));
-}
-
 static void init_tensor(const struct tensor *t, const struct rng *r, float *v)
 {
     float bound = (float)(1 / sqrt(t->fan_in));
@@ -26,7 +17,7 @@ static void init_tensor(const struct tensor *t, const struct rng *r, float *v)
         if (t->init == INIT_UNIFORM)
             v[i] = bound * (2 * rng_uniform(r, (uint64_t)i) - 1);
         else
-            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * normal(r, (uint64_t)i)
+            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * rng_normal(r, (uint64_t)i)
                                                   : t->init_value);
 }
 

@@ -75,7 +75,7 @@ static void add_halves(struct squares *s, double *sum)
 }
 
 int squares_sum(struct squares *s, const float *w, const struct share *share,
-                enum square_labels labels, double *sum)
+                enum square_labels labels, int64_t *word, double *sum)
 {
     struct engine *e = s->engine;
     struct work work = share_work(e, share);
@@ -87,8 +87,12 @@ int squares_sum(struct squares *s, const float *w, const struct share *share,
     sums_set_bits(&s->sums, LOW, exact_rest_bits(s->sums.segment[HIGH].scale));
     sweep_work(e, &work, unit_squares, s);
     e->cost.gradients += share->n_global * (labels == SQUARES_EXPECTED ? e->model->n_class : 1);
+    *sums_stop(&s->sums, 0) = word ? *word : 0;
     int rc = sweep_reduce(e, &s->sums, s->what);
-    if (rc == IAU_OK)
-        add_halves(s, sum);
-    return rc;
+    if (rc != IAU_OK)
+        return rc;
+    if (word)
+        *word = *sums_stop(&s->sums, 0);
+    add_halves(s, sum);
+    return IAU_OK;
 }

@@ -9,9 +9,9 @@ static const struct method method_retrain = {.help =
 const struct method *method_of(enum method_name name)
 {
     static const struct method *const method[N_METHOD] = {
-        [METHOD_IAU] = &method_iau,
-        [METHOD_RETRAIN] = &method_retrain,
-        [METHOD_FINETUNE] = &method_finetune,
+        [METHOD_IAU] = &method_iau,           [METHOD_RETRAIN] = &method_retrain,
+        [METHOD_FINETUNE] = &method_finetune, [METHOD_INFLUENCE] = &method_influence,
+        [METHOD_FISHER] = &method_fisher,     [METHOD_SSD] = &method_ssd,
     };
     return method[name];
 }
