@@ -276,7 +276,7 @@ static int end_epoch(struct run *r, int *enough)
     snprintf(what, sizeof what, "%s: after epoch %lld", t->name, (long long)r->epoch + 1);
     int rc = comm_check_equal(t->engine->comm, sweep_checksum(r->w, model_state_floats(m)), what);
     if (rc == IAU_OK && t->end_epoch)
-        rc = t->end_epoch(t->ctx, r->w, enough);
+        rc = t->end_epoch(t->ctx, r->epoch, r->w, enough);
     if (rc != IAU_OK)
         return rc;
     double distance = vector_distance(r->w, t->w, m->n_param);

@@ -12,6 +12,11 @@ const struct method *method_of(enum method_name name)
         [METHOD_IAU] = &method_iau,
         [METHOD_RETRAIN] = &method_retrain,
         [METHOD_FINETUNE] = &method_finetune,
+        [METHOD_ASCENT] = &method_ascent,
+        [METHOD_NEGGRAD_PLUS] = &method_neggrad_plus,
+        [METHOD_RANDOM_LABEL] = &method_random_label,
+        [METHOD_SCRUB] = &method_scrub,
+        [METHOD_SALUN] = &method_salun,
     };
     return method[name];
 }
