@@ -57,12 +57,15 @@ static int find_mask(const struct unlearn *u, uint8_t *mask)
     int64_t n = e->model->n_param;
     char what[160];
     struct set_gradients g = {0};
+    const struct cost before = e->cost;
     snprintf(what, sizeof what, "%s: the forgotten samples' gradient", u->name);
     TRY(set_gradients_init(&g, u, 0, 1));
     TRY(set_gradients_at(&g, u->w, 1, what, NULL));
     double start = timer_now_s();
     int64_t n_moved = salun_mask(n, g.forget, u->opts->salun_fraction, mask);
     e->cost.seconds[PHASE_UPDATE] += timer_now_s() - start;
+    if (u->restart && u->restart->resume)
+        e->cost = before; /* a run that goes on has it in its restart file's cost */
     log_line("%s  moves %lld of %lld parameters", u->name, (long long)n_moved, (long long)n);
 out:
     set_gradients_free(&g);
