@@ -30,10 +30,14 @@ struct unlearn_sizes {
     int has_gradient_sum; /* the origin's file holds it */
 };
 
-/* Work of a method, for plans: samples read, and gradients (a Hessian product counts as two). */
+/* Work of a method, for plans: samples read, and gradients. */
 struct unlearn_load {
     double rows, gradients;
 };
+
+/* What a sample's forward pass and Hessian product count as, in gradients. */
+#define LOAD_FORWARD (1 / 3.0)
+#define LOAD_PRODUCT 2.0
 
 struct method {
     /** One paragraph for people: the formula, where it is from, and where ours differs from it. */
@@ -51,7 +55,8 @@ struct method {
 /** The method of a name. Retraining, which starts from no origin, has no `run`. */
 const struct method *method_of(enum method_name name);
 
-extern const struct method method_iau, method_finetune;
+extern const struct method method_iau, method_finetune, method_ascent, method_neggrad_plus,
+    method_random_label, method_scrub, method_salun;
 extern const struct method method_influence, method_fisher, method_ssd;
 
 #endif

@@ -8,12 +8,17 @@
 #include "train/opts.h"
 
 /* X(enumerator, name in settings) */
-#define IAU_METHOD_LIST(X)           \
-    X(METHOD_IAU, "iau")             \
-    X(METHOD_RETRAIN, "retrain")     \
-    X(METHOD_FINETUNE, "finetune")   \
-    X(METHOD_INFLUENCE, "influence") \
-    X(METHOD_FISHER, "fisher")       \
+#define IAU_METHOD_LIST(X)                 \
+    X(METHOD_IAU, "iau")                   \
+    X(METHOD_RETRAIN, "retrain")           \
+    X(METHOD_FINETUNE, "finetune")         \
+    X(METHOD_ASCENT, "ascent")             \
+    X(METHOD_NEGGRAD_PLUS, "neggrad_plus") \
+    X(METHOD_RANDOM_LABEL, "random_label") \
+    X(METHOD_SCRUB, "scrub")               \
+    X(METHOD_SALUN, "salun")               \
+    X(METHOD_INFLUENCE, "influence")       \
+    X(METHOD_FISHER, "fisher")             \
     X(METHOD_SSD, "ssd")
 
 enum method_name {
@@ -37,6 +42,22 @@ struct iau_opts {
         step; /* calibrated: length by bisection, until loss on D_f equals loss on validation */
     int64_t steps;
     enum iau_cache cache; /* auto: the origin's stored gradient sum where it is valid */
+};
+
+enum ascent_until { ASCENT_UNTIL_VALIDATION, ASCENT_UNTIL_OFF };
+
+/* Of random_label and salun. */
+enum relabel_order { RELABEL_SEQUENTIAL, RELABEL_MIXED };
+struct relabel_opts {
+    int exclude_true; /* never the true label */
+    int redraw;       /* anew in each epoch */
+    enum relabel_order order;
+};
+
+struct scrub_opts {
+    double alpha, gamma; /* of the divergence and of the labels, on the retained samples */
+    double temperature;
+    int64_t msteps; /* epochs with a pass over the forgotten samples */
 };
 
 enum influence_form { INFLUENCE_REWEIGHT, INFLUENCE_NEWTON };
@@ -68,6 +89,12 @@ struct method_opts {
     int64_t seed; /* of what it draws: the order of samples, labels, noise */
     struct iau_opts iau;
     struct tuning_opts tuning;
+    int64_t forget_batch; /* forgotten samples of a step, where tuning.batch is of retained ones */
+    enum ascent_until until;
+    double neggrad_alpha; /* weight of the retained samples' loss; the other's is the rest of 1 */
+    struct relabel_opts relabel;
+    struct scrub_opts scrub;
+    double salun_fraction; /* of the parameters, to be moved */
     struct influence_opts influence;
     struct fisher_opts fisher;
     struct ssd_opts ssd;

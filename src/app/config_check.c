@@ -132,6 +132,16 @@ static int check_method(const struct check *c, int index)
     if (!is_known)
         return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
                     where_method(c, index, "origin"), m->name, m->origin);
+    if (m->method == METHOD_ASCENT && m->until == ASCENT_UNTIL_VALIDATION && cfg->data.valid == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.until: validation needs a validation set; set data.valid above "
+                    "0 or until: off",
+                    where_method(c, index, "until"), m->name);
+    if (m->method == METHOD_SCRUB && m->scrub.alpha == 0 && m->scrub.gamma == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.alpha and gamma are both 0: nothing would hold the model on "
+                    "the retained samples",
+                    where_method(c, index, "alpha"), m->name);
     if (m->method != METHOD_IAU)
         return IAU_OK;
     if (m->iau.step == IAU_STEP_CALIBRATED && m->iau.steps != 1)

@@ -13,13 +13,33 @@
 #define BELOW(a, b) .lo = (a), .hi = (b), .open = OPEN_HI
 
 enum {
-    /* Methods that are passes of tuning. */
-    TUNED = FOR(METHOD_FINETUNE)
+    FINETUNE = FOR(METHOD_FINETUNE),
+    ASCENT = FOR(METHOD_ASCENT),
+    NEGGRAD_PLUS = FOR(METHOD_NEGGRAD_PLUS),
+    RANDOM_LABEL = FOR(METHOD_RANDOM_LABEL),
+    SCRUB = FOR(METHOD_SCRUB),
+    SALUN = FOR(METHOD_SALUN),
+    /* Methods that are passes of tuning, and those with defaults in common. */
+    TUNED = FINETUNE | ASCENT | NEGGRAD_PLUS | RANDOM_LABEL | SCRUB | SALUN,
+    OPTML = FINETUNE | ASCENT | RANDOM_LABEL | SALUN
 };
 
 #define X(enumerator, name) "|" name
 static const char method_choices[] = IAU_METHOD_LIST(X);
 #undef X
+
+/* Rows that differ between methods in their defaults alone. */
+#define ROW_LR(value, whose)                                                  \
+    {                                                                         \
+        "lr", SETTING_REAL, OF(tuning.optimizer.lr), value, ABOVE(0),         \
+            .methods = (whose), .scopes = IN_METHOD, .help = "Learning rate." \
+    }
+#define ROW_WEIGHT_DECAY(value, whose)                                                   \
+    {                                                                                    \
+        "weight_decay", SETTING_REAL, OF(tuning.optimizer.weight_decay), value, FROM(0), \
+            .methods = (whose), .scopes = IN_METHOD,                                     \
+            .help = "L2 weight decay, added to the gradient as in torch."                \
+    }
 
 static const struct setting rows[] = {
     {"name", SETTING_TEXT, OF(name), .help = "Name of this entry and of its model file. Required."},
@@ -90,21 +110,62 @@ static const struct setting rows[] = {
     {"seed", SETTING_INT, OF(seed), "1", FROM(0),
      .methods = TUNED | FOR(METHOD_INFLUENCE) | FOR(METHOD_FISHER), .scopes = IN_METHOD,
      .help = "Seed of what the method draws: the order of samples, labels, noise."},
-    {"batch", SETTING_INT, OF(tuning.batch), "64", SPAN(1, 1048576), .methods = TUNED,
-     .scopes = IN_METHOD, .unit = "samples",
-     .help = "Samples of a step, out of each set that it takes some from."},
-    {"epochs", SETTING_INT, OF(tuning.epochs), "10", SPAN(1, 1e6), .methods = FOR(METHOD_FINETUNE),
-     .scopes = IN_METHOD, .unit = "epochs", .help = "Epochs over the retained samples."},
+    {"batch", SETTING_INT, OF(tuning.batch), "256", SPAN(1, 1048576), .methods = OPTML,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Samples of a step."},
+    {"batch", SETTING_INT, OF(tuning.batch), "128", SPAN(1, 1048576), .methods = NEGGRAD_PLUS,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Retained samples of a step."},
+    {"batch", SETTING_INT, OF(tuning.batch), "32", SPAN(1, 1048576), .methods = SCRUB,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Retained samples of a step."},
+    {"forget_batch", SETTING_INT, OF(forget_batch), "64", SPAN(1, 1048576),
+     .methods = NEGGRAD_PLUS | SCRUB, .scopes = IN_METHOD, .unit = "samples",
+     .help = "Forgotten samples of a step."},
+    {"epochs", SETTING_INT, OF(tuning.epochs), "10", SPAN(1, 1e6), .methods = TUNED & ~ASCENT,
+     .scopes = IN_METHOD, .unit = "epochs", .help = "Epochs; each goes over the retained samples."},
+    {"epochs", SETTING_INT, OF(tuning.epochs), "5", SPAN(1, 1e6), .methods = ASCENT,
+     .scopes = IN_METHOD, .unit = "epochs", .help = "Most epochs over the forgotten samples."},
+    {"until", SETTING_CHOICE, OF(until), "validation", "validation|off", .methods = ASCENT,
+     .scopes = IN_METHOD,
+     .help = "validation: stop after the epoch in which the loss on the forgotten samples has "
+             "passed that on the validation samples."},
+    {"alpha", SETTING_REAL, OF(neggrad_alpha), "0.95", SPAN(0, 1), .methods = NEGGRAD_PLUS,
+     .scopes = IN_METHOD,
+     .help = "Weight of the retained samples' loss; the forgotten ones' is 1 - alpha."},
+    {"exclude_true", SETTING_SWITCH, OF(relabel.exclude_true), "off",
+     .methods = RANDOM_LABEL | SALUN, .scopes = IN_METHOD,
+     .help = "Never draw a sample's true label."},
+    {"redraw", SETTING_SWITCH, OF(relabel.redraw), "on", .methods = RANDOM_LABEL | SALUN,
+     .scopes = IN_METHOD, .help = "Draw labels anew in each epoch."},
+    {"order", SETTING_CHOICE, OF(relabel.order), "sequential", "sequential|mixed",
+     .methods = RANDOM_LABEL | SALUN, .scopes = IN_METHOD,
+     .help = "sequential: each epoch over the forgotten samples first, then over the retained "
+             "ones; mixed: over all of them as one shuffled set."},
+    {"fraction", SETTING_REAL, OF(salun_fraction), "0.5", .lo = 0, .hi = 1, .open = OPEN_LO,
+     .methods = SALUN, .scopes = IN_METHOD, .help = "Share of the parameters that move."},
+    {"alpha", SETTING_REAL, OF(scrub.alpha), "0.5", FROM(0), .methods = SCRUB, .scopes = IN_METHOD,
+     .help = "Weight of the divergence from the origin on the retained samples."},
+    {"gamma", SETTING_REAL, OF(scrub.gamma), "1", FROM(0), .methods = SCRUB, .scopes = IN_METHOD,
+     .help = "Weight of the cross-entropy on the retained samples."},
+    {"temperature", SETTING_REAL, OF(scrub.temperature), "2", ABOVE(0), .methods = SCRUB,
+     .scopes = IN_METHOD, .help = "Temperature of the divergence."},
+    {"msteps", SETTING_INT, OF(scrub.msteps), "3", SPAN(0, 1e6), .methods = SCRUB,
+     .scopes = IN_METHOD, .unit = "epochs",
+     .help = "Epochs that go over the forgotten samples first."},
     {"optimizer", SETTING_CHOICE, OF(tuning.optimizer.name), "sgd", "adam|sgd",
-     .methods = FOR(METHOD_FINETUNE), .scopes = IN_METHOD,
+     .methods = TUNED & ~SCRUB, .scopes = IN_METHOD,
      .help = "Optimizer; it starts from zero state."},
-    {"lr", SETTING_REAL, OF(tuning.optimizer.lr), "0.01", ABOVE(0), .methods = FOR(METHOD_FINETUNE),
-     .scopes = IN_METHOD, .help = "Learning rate."},
+    {"optimizer", SETTING_CHOICE, OF(tuning.optimizer.name), "adam", "adam|sgd", .methods = SCRUB,
+     .scopes = IN_METHOD, .help = "Optimizer; it starts from zero state."},
+    ROW_LR("0.01", FINETUNE | NEGGRAD_PLUS | RANDOM_LABEL),
+    ROW_LR("1e-4", ASCENT),
+    ROW_LR("5e-4", SCRUB),
+    ROW_LR("0.013", SALUN),
     {"momentum", SETTING_REAL, OF(tuning.optimizer.momentum), "0.9", BELOW(0, 1),
-     .methods = FOR(METHOD_FINETUNE), .scopes = IN_METHOD, .help = "Momentum of sgd."},
-    {"weight_decay", SETTING_REAL, OF(tuning.optimizer.weight_decay), "5e-4", FROM(0),
-     .methods = FOR(METHOD_FINETUNE), .scopes = IN_METHOD,
-     .help = "L2 weight decay, added to the gradient as in torch."},
+     .methods = TUNED & ~NEGGRAD_PLUS, .scopes = IN_METHOD, .help = "Momentum of sgd."},
+    {"momentum", SETTING_REAL, OF(tuning.optimizer.momentum), "0", BELOW(0, 1),
+     .methods = NEGGRAD_PLUS, .scopes = IN_METHOD, .help = "Momentum of sgd."},
+    ROW_WEIGHT_DECAY("5e-4", OPTML),
+    ROW_WEIGHT_DECAY("0", NEGGRAD_PLUS),
+    ROW_WEIGHT_DECAY("0.1", SCRUB),
     {"beta1", SETTING_REAL, OF(tuning.optimizer.beta1), "0.9", BELOW(0, 1), .methods = TUNED,
      .scopes = IN_METHOD, .help = "Decay of adam's mean of gradients."},
     {"beta2", SETTING_REAL, OF(tuning.optimizer.beta2), "0.999", BELOW(0, 1), .methods = TUNED,
@@ -112,8 +173,14 @@ static const struct setting rows[] = {
     {"epsilon", SETTING_REAL, OF(tuning.optimizer.epsilon), "1e-8", ABOVE(0), .methods = TUNED,
      .scopes = IN_METHOD, .help = "Added to adam's root."},
     {"schedule.name", SETTING_CHOICE, OF(tuning.schedule.name), "constant", "constant|step|cosine",
-     .methods = TUNED, .scopes = IN_METHOD, .help = "Course of the learning rate over the epochs."},
-    {"schedule.every", SETTING_INT, OF(tuning.schedule.every), "1", SPAN(1, 1e6), .methods = TUNED,
+     .methods = TUNED & ~SCRUB, .scopes = IN_METHOD,
+     .help = "Course of the learning rate over the epochs."},
+    {"schedule.name", SETTING_CHOICE, OF(tuning.schedule.name), "step", "constant|step|cosine",
+     .methods = SCRUB, .scopes = IN_METHOD, .help = "Course of the learning rate over the epochs."},
+    {"schedule.every", SETTING_INT, OF(tuning.schedule.every), "1", SPAN(1, 1e6),
+     .methods = TUNED & ~SCRUB, .scopes = IN_METHOD, .unit = "epochs",
+     .help = "step: epochs between two drops."},
+    {"schedule.every", SETTING_INT, OF(tuning.schedule.every), "5", SPAN(1, 1e6), .methods = SCRUB,
      .scopes = IN_METHOD, .unit = "epochs", .help = "step: epochs between two drops."},
     {"schedule.factor", SETTING_REAL, OF(tuning.schedule.factor), "0.1", .lo = 0, .hi = 1,
      .open = OPEN_LO, .methods = TUNED, .scopes = IN_METHOD,

@@ -13,6 +13,7 @@
 #include "eval/evaluate.h"
 #include "io/file.h"
 #include "io/formats.h"
+#include "unlearn/method.h"
 
 /* One model on its way into the results. */
 struct entry {
@@ -119,6 +120,13 @@ static int copy_arrays(struct record *to, const struct record *from, const char 
     return IAU_OK;
 }
 
+static const char *what_it_is(const struct config *cfg, const struct stage *s)
+{
+    if (s->kind == STAGE_ORIGIN)
+        return "Training on all samples, those to forget included: what methods start from.";
+    return method_of(s->kind == STAGE_METHOD ? cfg->method[s->index].method : METHOD_RETRAIN)->help;
+}
+
 static int describe_entry(struct results *r, const struct entry *entry)
 {
     int rc = IAU_OK;
@@ -128,6 +136,7 @@ static int describe_entry(struct results *r, const struct entry *entry)
     char path[256];
     snprintf(path, sizeof path, "/methods/%s", s->name);
     TRY(record_set_text(&r->record, path, "kind", stage_kind_name(s->kind)));
+    TRY(record_set_text(&r->record, path, "what", what_it_is(cfg, s)));
     TRY(record_set_text(&r->record, path, "origin", cfg->origin[s->origin].name));
     TRY(record_set_text(&r->record, path, "file", s->path));
     TRY(record_set_text(&r->record, path, "model_digest", entry->file.digest));
