@@ -82,6 +82,7 @@ void method_execute(struct method_run *r)
                         .train = &r->train,
                         .sets = r->sets,
                         .w = r->w,
+                        .gradient_sum = r->gradient_sum,
                         .name = "method",
                         .restart = &restart,
                         .progress = &progress};

@@ -20,6 +20,7 @@ struct method_run {
     const struct partition *sets;
     const float *w;
     struct train_opts train;
+    const double *gradient_sum; /* over D at the origin, or NULL: not known */
     struct comm comm;
     int n_thread;
     int64_t memory_bytes; /* 0: no limit */
