@@ -73,16 +73,37 @@ void comm_stop(struct comm *c)
     MPI_Finalize();
 }
 
+void comm_split(struct comm *part, const struct comm *c, int color)
+{
+    *part = (struct comm){.is_part = 1};
+    MPI_Comm_split(c->mpi, color, c->rank, &part->mpi);
+    MPI_Comm_rank(part->mpi, &part->rank);
+    MPI_Comm_size(part->mpi, &part->size);
+    part->one_host = is_one_host(part);
+}
+
+void comm_free(struct comm *part)
+{
+    if (part->is_part)
+        MPI_Comm_free(&part->mpi);
+    *part = (struct comm){.mpi = MPI_COMM_NULL};
+}
+
 int comm_agree(const struct comm *c, int rc)
 {
+    /* The highest code over ranks, with a message rather than without, and the lowest rank that
+     * passed it. */
     struct {
         int code, rank;
-    } worst = {rc, c->rank}; /* the highest code over ranks, and the lowest rank that passed it */
+    } worst = {2 * rc + (*error_message() != '\0'), c->rank};
     MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_2INT, MPI_MAXLOC, c->mpi);
-    if (worst.code != IAU_OK && worst.rank == c->rank)
+    int code = worst.code / 2, is_mine = code != IAU_OK && worst.rank == c->rank;
+    if (is_mine && c->is_part)
+        return code;
+    if (is_mine)
         error_show(c->rank > 0 ? c->rank : -1); /* files are rank 0's work: no need to say so */
     error_clear();
-    return worst.code;
+    return code;
 }
 
 int comm_stop_requested(const struct comm *c)
