@@ -5,7 +5,15 @@
 
 #include <stdint.h>
 
-enum rng_purpose { RNG_INIT = 1, RNG_ORDER, RNG_SHUFFLE, RNG_AUGMENT, RNG_POWER, RNG_RELABEL };
+enum rng_purpose {
+    RNG_INIT = 1,
+    RNG_ORDER,
+    RNG_SHUFFLE,
+    RNG_AUGMENT,
+    RNG_POWER,
+    RNG_RELABEL,
+    RNG_DROPOUT
+};
 
 struct rng {
     uint64_t seed;

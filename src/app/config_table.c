@@ -92,7 +92,8 @@ static const struct setting general[] = {
      .unit = "channels", .help = "resnet18, vgg19: channels of the first stage."},
     {"model.layers", SETTING_TEXTS, AT(model.layers), .scopes = IN_ALL,
      .help = "A model of one's own, a layer a line: input H [W]; conv OUT K [stride=1] [pad=0] "
-             "[bias=on|off]; batchnorm; relu; tanh; maxpool K; avgpool [K]; dense OUT|classes; "
+             "[bias=on|off]; batchnorm; relu; tanh; dropout P; maxpool K; avgpool [K]; dense "
+             "OUT|classes; "
              "residual begin, residual skip and residual end around the branches of a residual "
              "connection. name=NAME names a layer's tensors; init=default|kaiming|normal."},
 
