@@ -29,6 +29,9 @@ int split_forget_ratio(const int64_t *order, int64_t n_train, double ratio, uint
 int index_set_from_rows(struct index_set *s, enum dataset_part part, const int64_t *row, int64_t n);
 /** All rows [0, n) of a part. */
 int index_set_all(struct index_set *s, enum dataset_part part, int64_t n);
+/** Up to n rows of a set, drawn at random: those at the first n places of numpy's permutation.
+ * Sorted. */
+int index_set_sample(struct index_set *out, const struct index_set *set, int64_t n, uint32_t seed);
 /** *out = a without b, both of one part. b must be inside a, else IAU_ERR_DATA. */
 int index_set_minus(struct index_set *out, const struct index_set *a, const struct index_set *b);
 /** Whether a row is in the set. */

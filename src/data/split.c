@@ -113,6 +113,23 @@ int index_set_all(struct index_set *s, enum dataset_part part, int64_t n)
     return rc;
 }
 
+int index_set_sample(struct index_set *out, const struct index_set *set, int64_t n, uint32_t seed)
+{
+    int rc = IAU_OK;
+    int64_t *order = mem_alloc(set->n, sizeof *order);
+    *out = (struct index_set){.part = set->part};
+    if (!order)
+        TRY(FAIL(IAU_ERR_MEM, "no memory for a sample of %lld rows", (long long)set->n));
+    n = n < set->n ? n : set->n;
+    split_numpy_permutation(seed, set->n, order);
+    for (int64_t i = 0; i < n; i++)
+        order[i] = set->row[order[i]];
+    TRY(index_set_from_rows(out, set->part, order, n));
+out:
+    free(order);
+    return rc;
+}
+
 int index_set_minus(struct index_set *result, const struct index_set *a, const struct index_set *b)
 {
     int rc = IAU_OK;
