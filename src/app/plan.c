@@ -85,9 +85,9 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
     struct engine e = {0};
     double gradient_s = 0, mib = 0;
     struct unlearn_load load = {0, 0};
-    enum stage_state state;
+    enum output_state state;
     TRY(stage_preview(job, s, kinds, &state));
-    if (state != STAGE_DONE) {
+    if (state != OUTPUT_DONE) {
         TRY(job_engine(job, stage_train_opts(job, s), &e));
         TRY(time_gradient(job, &e, &gradient_s));
         load = stage_load(job, s);

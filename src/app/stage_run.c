@@ -34,9 +34,9 @@ static int check_origin(const struct job *job, const struct stage *s,
     char *settings = NULL;
     int rc = IAU_OK;
     TRY(stage_settings(job, &parent, &settings));
-    rc = stage_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
-                       settings, IAU_ERR_DATA,
-                       "make it again with `iau train --force`, or set what it was made with");
+    rc = output_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
+                        settings, IAU_ERR_DATA,
+                        "make it again with `iau train --force`, or set what it was made with");
     TRY(comm_agree(job->comm, rc));
 out:
     free(settings);
@@ -107,13 +107,13 @@ int stage_run(struct job *job, const struct stage *s)
 {
     int rc = IAU_OK;
     char *settings = NULL;
-    enum stage_state state;
+    enum output_state state;
     TRY(stage_settings(job, s, &settings));
     TRY(stage_find(job, s, settings, &state));
-    if (state == STAGE_DONE)
+    if (state == OUTPUT_DONE)
         log_line("%s  already done: %s", s->name, s->path);
     else
-        TRY(make(job, s, settings, state == STAGE_RESUMABLE));
+        TRY(make(job, s, settings, state == OUTPUT_RESUMABLE));
 out:
     free(settings);
     return rc;
