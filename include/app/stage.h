@@ -11,10 +11,11 @@ enum stage_kind { STAGE_ORIGIN, STAGE_RETRAIN, STAGE_METHOD };
 
 struct stage {
     enum stage_kind kind;
-    int index;                               /* of the origin, or of the method */
-    int origin;                              /* index of the origin it belongs to */
-    char *folder;                            /* owned; of its files, as config_folder says */
-    char *name;                              /* owned */
+    int index;               /* of the origin, of the twin (config_twins), or of the method */
+    int origin;              /* index of the origin it belongs to */
+    struct train_opts train; /* what it, or its origin, is trained with */
+    char *folder;            /* owned; of its files, as config_folder says */
+    char *name;              /* owned */
     char *path, *restart_path, *origin_path; /* owned */
 };
 
@@ -29,13 +30,13 @@ void stage_list_free(struct stage_list *l);
 /** Local. Keep the first n stages. */
 void stage_list_cut(struct stage_list *l, int n);
 const char *stage_kind_name(enum stage_kind k);
+/** Local. How many stages of a kind a config has. */
+int stage_count(const struct config *cfg, enum stage_kind k);
 /** Local. The settings that a kind of stage depends on. */
 enum config_scope stage_scope(enum stage_kind k);
-/** Local. A stage's name, which is also its file's; `index` counts methods for a method, else
- * origins. The caller frees; NULL when memory is short. */
+/** Local. A stage's name, which is also its file's; `index` as in struct stage. The caller frees;
+ * NULL when memory is short. */
 char *stage_name(const struct config *cfg, enum stage_kind kind, int index);
-/** Local. The training settings a stage runs with. */
-const struct train_opts *stage_train_opts(const struct job *job, const struct stage *s);
 /** Local. The training set of a stage: D, or D_r where it retrains. */
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */

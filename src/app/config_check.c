@@ -211,10 +211,10 @@ static int is_in(const char *file, const char *folder, const char *name)
 static int check_data_file(const struct check *c, int k, const struct taken *name)
 {
     const struct config *cfg = c->cfg;
-    enum config_scope scope = k < cfg->n_origin       ? SCOPE_ORIGIN
-                              : k < 2 * cfg->n_origin ? SCOPE_RETRAIN
-                                                      : SCOPE_METHOD;
-    char *folder = config_folder(cfg, scope, k % cfg->n_origin);
+    int n_trained = cfg->n_origin + config_twins(cfg);
+    char *folder = k < cfg->n_origin ? config_folder(cfg, SCOPE_ORIGIN, k)
+                   : k < n_trained   ? config_folder(cfg, SCOPE_RETRAIN, k - cfg->n_origin)
+                                     : config_folder(cfg, SCOPE_METHOD, k - n_trained);
     int rc = IAU_OK;
     if (!folder)
         rc = FAIL(IAU_ERR_MEM, "no memory for a folder's name");
@@ -230,7 +230,8 @@ static int check_names(const struct check *c)
     const struct config *cfg = c->cfg;
     int rc = IAU_OK, n = 0;
     char path[256];
-    struct taken *list = mem_alloc(2 * cfg->n_origin + cfg->n_method, sizeof(*list));
+    struct taken *list =
+        mem_alloc(cfg->n_origin + config_twins(cfg) + cfg->n_method, sizeof(*list));
     if (!list)
         return FAIL(IAU_ERR_MEM, "no memory for names");
     for (int i = 0; i < cfg->n_origin; i++) {
@@ -240,10 +241,10 @@ static int check_names(const struct check *c)
         TRY(check_name(name, at));
         TRY(take_name(list, &n, mem_strdup(name), "an origin", at));
     }
-    for (int i = 0; i < cfg->n_origin; i++) {
-        snprintf(path, sizeof(path), "origins.%s", cfg->origin[i].name);
-        TRY(take_name(list, &n, config_retrain_name(cfg->origin[i].name),
-                      "an origin's retrained twin", where(c, path)));
+    for (int i = 0; i < config_twins(cfg); i++) {
+        snprintf(path, sizeof(path), "origins.%s", cfg->origin[i % cfg->n_origin].name);
+        TRY(take_name(list, &n, config_twin_name(cfg, i), "an origin's retrained twin",
+                      where(c, path)));
     }
     for (int i = 0; i < cfg->n_method; i++) {
         const char *at = where_method(c, i, "name");
@@ -298,6 +299,31 @@ char *config_retrain_name(const char *origin)
     if (strcmp(origin, "origin") == 0)
         return mem_strdup("retrain");
     return asprintf(&name, "retrain_%s", rest) < 0 ? NULL : name;
+}
+
+int config_twins(const struct config *cfg)
+{
+    return cfg->n_origin * (1 + (int)cfg->evaluate.floor);
+}
+
+struct train_opts config_train(const struct config *cfg, enum config_scope scope, int index)
+{
+    int origin =
+        scope == SCOPE_METHOD ? config_origin_of(cfg, &cfg->method[index]) : index % cfg->n_origin;
+    struct train_opts train = cfg->origin[origin].train;
+    if (scope == SCOPE_RETRAIN)
+        train.seed += index / cfg->n_origin;
+    return train;
+}
+
+char *config_twin_name(const struct config *cfg, int t)
+{
+    char *first = config_retrain_name(cfg->origin[t % cfg->n_origin].name), *name = NULL;
+    if (!first || t < cfg->n_origin)
+        return first;
+    int n = asprintf(&name, "%s_seed%" PRId64, first, config_train(cfg, SCOPE_RETRAIN, t).seed);
+    free(first);
+    return n < 0 ? NULL : name;
 }
 
 const char *config_folder_key(const struct config *cfg, enum config_scope scope)

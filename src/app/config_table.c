@@ -163,6 +163,9 @@ static const struct setting general[] = {
 
     {"unlearn.methods", SETTING_TEXTS, AT(selection),
      .help = "Names of the entries of `methods` to run. Empty: all."},
+    {"evaluate.floor", SETTING_INT, AT(evaluate.floor), "0", SPAN(0, 100), .unit = "models",
+     .help = "Noise floor: retrain each origin so many times more, with train.seed + 1 and so on; "
+             "how far retrained models lie apart then stands beside every gap to the first."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
     {"output.dir", SETTING_TEXT, AT(output.dir), "out",

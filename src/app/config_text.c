@@ -14,22 +14,24 @@ static int is_train(const struct setting *s)
     return strncmp(s->key, "train.", 6) == 0;
 }
 
-static const void *origin_field(const struct origin_opts *origin, const struct setting *s)
+static const void *train_field(const struct train_opts *train, const struct setting *s)
 {
-    return (const char *)&origin->train + (s->offset - offsetof(struct config, train));
+    return (const char *)train + (s->offset - offsetof(struct config, train));
 }
 
-static void print_scope(FILE *f, const struct config *cfg, int scope, int index)
+static void print_scope(FILE *f, const struct config *cfg, enum config_scope of, int index)
 {
+    static const int scopes[] = {IN_ORIGIN, IN_RETRAIN, IN_METHOD};
     struct setting_table t = config_table(), mt = {0};
-    const struct method_opts *m = scope == IN_METHOD ? &cfg->method[index] : NULL;
-    const struct origin_opts *o = &cfg->origin[m ? config_origin_of(cfg, m) : index];
+    const struct method_opts *m = of == SCOPE_METHOD ? &cfg->method[index] : NULL;
+    struct train_opts train = config_train(cfg, of, index);
+    int scope = scopes[of];
     for (int i = 0; i < t.n; i++) {
         const struct setting *s = &t.row[i];
         if (!(s->scopes & scope))
             continue;
         fprintf(f, "%s = ", s->key);
-        setting_print(f, s, is_train(s) ? origin_field(o, s) : (const char *)cfg + s->offset);
+        setting_print(f, s, is_train(s) ? train_field(&train, s) : (const char *)cfg + s->offset);
         fputc('\n', f);
     }
     if (m)
@@ -70,7 +72,7 @@ static void print_origins(FILE *f, const struct config *cfg)
         fprintf(f, "  %s: {", cfg->origin[k].name);
         for (int i = 0; i < t.n; i++) {
             const struct setting *s = &t.row[i];
-            const void *mine = is_train(s) ? origin_field(&cfg->origin[k], s) : NULL;
+            const void *mine = is_train(s) ? train_field(&cfg->origin[k].train, s) : NULL;
             if (!mine || memcmp(mine, (const char *)cfg + s->offset, setting_size(s->type)) == 0)
                 continue;
             fprintf(f, "%s%s: ", n++ ? ", " : "", s->key);
@@ -116,11 +118,7 @@ char *config_text(const struct config *cfg, enum config_scope scope, int index)
     if (scope == SCOPE_ALL)
         print_all(f, cfg);
     else
-        print_scope(f, cfg,
-                    scope == SCOPE_ORIGIN    ? IN_ORIGIN
-                    : scope == SCOPE_RETRAIN ? IN_RETRAIN
-                                             : IN_METHOD,
-                    index);
+        print_scope(f, cfg, scope, index);
     if (fclose(f) != 0) {
         free(text);
         return NULL;

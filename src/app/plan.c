@@ -47,7 +47,7 @@ out:
 static double rank_mib(const struct job *job, const struct stage *s, const struct engine *e,
                        int64_t n_rows)
 {
-    const struct train_opts *t = stage_train_opts(job, s);
+    const struct train_opts *t = &s->train;
     const struct dataset *d = &job->dataset;
     int restricted = stage_trains(job, s) && t->restriction.alpha != 0;
     int64_t n_shard = shard_plan(job->sets.train.n, (int)t->batch, (int)t->unit).n_shard;
@@ -64,7 +64,7 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
 /* What a stage works on, in all its epochs or steps. */
 static struct unlearn_load stage_load(const struct job *job, const struct stage *s)
 {
-    const struct train_opts *t = stage_train_opts(job, s);
+    const struct train_opts *t = &s->train;
     double n = (double)stage_training_set(job, s)->n;
     if (stage_trains(job, s))
         return (struct unlearn_load){n + (double)job->sets.valid.n,
@@ -88,7 +88,7 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
     enum output_state state;
     TRY(stage_preview(job, s, kinds, &state));
     if (state != OUTPUT_DONE) {
-        TRY(job_engine(job, stage_train_opts(job, s), &e));
+        TRY(job_engine(job, &s->train, &e));
         TRY(time_gradient(job, &e, &gradient_s));
         load = stage_load(job, s);
         mib = rank_mib(job, s, &e, (int64_t)ceil(load.rows / job->comm->size));

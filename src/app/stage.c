@@ -24,9 +24,16 @@ enum config_scope stage_scope(enum stage_kind k)
     return scope[k];
 }
 
+int stage_count(const struct config *cfg, enum stage_kind k)
+{
+    return k == STAGE_ORIGIN    ? cfg->n_origin
+           : k == STAGE_RETRAIN ? config_twins(cfg)
+                                : cfg->n_method;
+}
+
 char *stage_name(const struct config *cfg, enum stage_kind kind, int index)
 {
-    return kind == STAGE_RETRAIN ? config_retrain_name(cfg->origin[index].name)
+    return kind == STAGE_RETRAIN ? config_twin_name(cfg, index)
                                  : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name
                                                                    : cfg->method[index].name);
 }
@@ -34,7 +41,10 @@ char *stage_name(const struct config *cfg, enum stage_kind kind, int index)
 static int fill(struct stage *s, const struct job *job, enum stage_kind kind, int index, int origin)
 {
     const struct config *cfg = &job->cfg;
-    *s = (struct stage){.kind = kind, .index = index, .origin = origin};
+    *s = (struct stage){.kind = kind,
+                        .index = index,
+                        .origin = origin,
+                        .train = config_train(cfg, stage_scope(kind), index)};
     s->folder = config_folder(cfg, stage_scope(kind), index);
     s->name = stage_name(cfg, kind, index);
     char *origins = config_folder(cfg, SCOPE_ORIGIN, origin);
@@ -52,7 +62,7 @@ static int fill(struct stage *s, const struct job *job, enum stage_kind kind, in
 int stage_list_init(struct stage_list *l, const struct job *job)
 {
     const struct config *cfg = &job->cfg;
-    int rc = IAU_OK, twins = job->has_request ? cfg->n_origin : 0;
+    int rc = IAU_OK, twins = job->has_request ? config_twins(cfg) : 0;
     *l = (struct stage_list){
         .stage = mem_alloc(cfg->n_origin + twins + cfg->n_method, sizeof *l->stage)};
     if (!l->stage)
@@ -60,7 +70,7 @@ int stage_list_init(struct stage_list *l, const struct job *job)
     for (int i = 0; i < cfg->n_origin; i++)
         TRY(fill(&l->stage[l->n++], job, STAGE_ORIGIN, i, i));
     for (int i = 0; i < twins; i++)
-        TRY(fill(&l->stage[l->n++], job, STAGE_RETRAIN, i, i));
+        TRY(fill(&l->stage[l->n++], job, STAGE_RETRAIN, i, i % cfg->n_origin));
     for (int i = 0; i < cfg->n_method; i++)
         TRY(fill(&l->stage[l->n++], job, STAGE_METHOD, i, config_origin_of(cfg, &cfg->method[i])));
 out:
@@ -86,11 +96,6 @@ void stage_list_free(struct stage_list *l)
     stage_list_cut(l, 0);
     free(l->stage);
     *l = (struct stage_list){0};
-}
-
-const struct train_opts *stage_train_opts(const struct job *job, const struct stage *s)
-{
-    return &job->cfg.origin[s->origin].train;
 }
 
 int stage_trains(const struct job *job, const struct stage *s)
@@ -227,7 +232,7 @@ out:
 /* Can a stage that is yet to run write its file and train on its samples? */
 static int check_stage(const struct job *job, const struct stage *s)
 {
-    struct batch_opts batch = trainer_batch_opts(stage_train_opts(job, s));
+    struct batch_opts batch = trainer_batch_opts(&s->train);
     struct shard_plan plan;
     int64_t left_out;
     int rc = IAU_OK;

@@ -12,7 +12,7 @@
 static int run_training(struct job *job, const struct stage *s, struct restart *restart,
                         struct engine *e, struct outcome *o)
 {
-    struct train_opts opts = *stage_train_opts(job, s);
+    struct train_opts opts = s->train;
     if (s->kind != STAGE_ORIGIN)
         opts.gradient_sum = 0; /* it serves later requests to forget, which start from origins */
     struct trainer t = {.engine = e,
@@ -62,7 +62,7 @@ static int run_method(struct job *job, const struct stage *s, struct restart *re
     e->step_norm = NORM_FROZEN;
     struct unlearn u = {.engine = e,
                         .opts = opts,
-                        .train = stage_train_opts(job, s),
+                        .train = &s->train,
                         .sets = &job->sets,
                         .w = origin.w,
                         .gradient_sum = sum,
@@ -92,7 +92,7 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
                               .mixed = !job->machine.same_bytes};
     mem_peak_reset();
     TRY(job_begin_output(job, s->folder));
-    TRY(job_engine(job, stage_train_opts(job, s), &e));
+    TRY(job_engine(job, &s->train, &e));
     TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
                              : run_method(job, s, &restart, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
