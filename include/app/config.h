@@ -3,6 +3,7 @@
 #ifndef IAU_APP_CONFIG_H
 #define IAU_APP_CONFIG_H
 
+#include "audit/opts.h"
 #include "data/opts.h"
 #include "nn/opts.h"
 #include "train/opts.h"
@@ -41,6 +42,7 @@ struct config {
     struct method_opts *method; /* owned */
     struct text_list selection; /* owned; names of the entries of `methods` to run; empty: all */
     struct evaluate_opts evaluate;
+    struct audit_opts audit;
     struct output_opts output;
     struct checkpoint_opts checkpoint;
     struct campaign_opts campaign;
@@ -66,12 +68,21 @@ void config_free(struct config *cfg);
  * effective config with every key, as YAML that parses again. The caller frees; NULL when memory is
  * short. */
 char *config_text(const struct config *cfg, enum config_scope scope, int index);
+/** Local. Whether origin `index` has shadows by audit.origins. */
+int config_is_audited(const struct config *cfg, int index);
+/** Local. What a name in audit.methods is: an entry of `methods`, by *method, or a retrained twin,
+ * *method = -1; and its origin. @return whether it is one of these */
+int config_audit_method(const struct config *cfg, const char *name, int *method, int *origin);
+/** Local. As config_text for SCOPE_ORIGIN, of a model that is trained like this. */
+char *config_train_text(const struct config *cfg, const struct train_opts *train);
 /** Local. The origin a method starts from: index into cfg->origin. */
 int config_origin_of(const struct config *cfg, const struct method_opts *m);
 /** Local. Check that exactly one of forget.ratio, forget.ids and forget.classes is set, for
  * commands that forget.
  *  @return IAU_OK or IAU_ERR_CONFIG */
 int config_check_forget(const struct config *cfg);
+/** Local. Check that there is something to audit with. @return IAU_OK or IAU_ERR_CONFIG */
+int config_check_audit(const struct config *cfg);
 /** Local. The name of an origin's retrained twin: `origin` has `retrain`, `origin_gr` has
  * `retrain_gr`, any other X has `retrain_X`. The caller frees; NULL when memory is short. */
 char *config_retrain_name(const char *origin);

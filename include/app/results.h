@@ -3,6 +3,7 @@
 #ifndef IAU_APP_RESULTS_H
 #define IAU_APP_RESULTS_H
 
+#include "app/audit.h"
 #include "app/model_file.h"
 #include "app/stage.h"
 #include "eval/evaluate.h"
@@ -12,14 +13,17 @@ struct entry {
     const struct stage *stage; /* borrowed; NULL where the file is not there */
     struct model_file file;
     struct evaluation evaluation;
-    struct metrics metrics; /* rank 0; without, then with the gaps to the retrained twin */
+    struct findings findings; /* of the audit */
+    struct metrics metrics;   /* rank 0; without, then with the gaps to the retrained twin */
 };
 
 struct results {
     struct job *job;
     const struct stage_list *stages;
-    struct entry *entry;   /* owned, [stages->n] */
-    struct metrics *floor; /* owned, [n_origin]; rank 0; of the origin's retrained twins */
+    const struct audit *audit; /* borrowed; NULL: none */
+    struct evidence evidence;  /* of it */
+    struct entry *entry;       /* owned, [stages->n] */
+    struct metrics *floor;     /* owned, [n_origin]; rank 0; of the origin's retrained twins */
 };
 
 /** Local. The retrained twin of a stage's origin that others are compared with, or NULL where it is

@@ -1,4 +1,5 @@
 /* Every model file that is there, evaluated on the same sets. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +30,26 @@ out:
     return rc;
 }
 
+int evaluate_check_models(const struct job *job, const struct stage_list *stages)
+{
+    int n = 0;
+    for (int i = 0; i < stages->n && job->comm->rank == 0; i++)
+        n += file_exists(stages->stage[i].path) == 1;
+    return comm_agree(job->comm,
+                      n || job->comm->rank != 0
+                          ? IAU_OK
+                          : FAIL(IAU_ERR_IO,
+                                 "%s holds no model of this config; `iau train` or `iau run` makes "
+                                 "them",
+                                 job->cfg.output.dir));
+}
+
 static int load_all(struct results *r)
 {
-    int rc = IAU_OK, n = 0;
+    int rc = IAU_OK;
     struct job *job = r->job;
     char missing[256] = "";
+    TRY(evaluate_check_models(job, r->stages));
     for (int i = 0; i < r->stages->n; i++) {
         const struct stage *s = &r->stages->stage[i];
         int64_t there = job->comm->rank == 0 ? file_exists(s->path) : 0;
@@ -43,13 +59,7 @@ static int load_all(struct results *r)
             snprintf(missing + at, sizeof missing - at, "%s%s", at ? ", " : "", s->name);
         else
             TRY(load_entry(r, &r->entry[i], s));
-        n += there != 0;
     }
-    if (n == 0)
-        TRY(comm_agree(job->comm,
-                       FAIL(IAU_ERR_IO,
-                            "%s holds no model of this config; `iau train` or `iau run` makes them",
-                            job->cfg.output.dir)));
     if (missing[0])
         log_line("not there and left out: %s", missing);
 out:
@@ -69,6 +79,11 @@ static int evaluate_entry(struct results *r, struct entry *entry)
     TRY(job_engine(job, &entry->stage->train, &e));
     TRY(evaluate_model(&entry->evaluation, &e, sets, entry->file.w, twin ? twin->file.w : NULL,
                        entry->stage->name));
+    entry->findings = (struct findings){.attack_forget = NAN, .attack_test = NAN};
+    if (r->audit)
+        TRY(evidence_examine(&entry->findings, &r->evidence, &e, entry->file.w,
+                             job_audit_origin(r->audit, entry->stage),
+                             job_audit_method(r->audit, entry->stage), entry->stage->name));
 out:
     engine_free(&e);
     return rc;
@@ -77,7 +92,7 @@ out:
 int evaluate_check_target(const struct job *job)
 {
     int rc = IAU_OK;
-    if (job->comm->rank == 0 && job_has_folder(job->cfg.output.dir)) {
+    if (job->comm->rank == 0 && file_is_directory(job->cfg.output.dir)) {
         char *path = job_path(job->cfg.output.dir, "results", ".h5");
         rc = path ? format_check_target(path, RESULTS_FORMAT, job->cli->force)
                   : FAIL(IAU_ERR_MEM, "no memory for a file name");
@@ -86,16 +101,20 @@ int evaluate_check_target(const struct job *job)
     return comm_agree(job->comm, rc);
 }
 
-int evaluate_stages(struct job *job, const struct stage_list *stages)
+int evaluate_stages(struct job *job, const struct stage_list *stages, const struct audit *audit)
 {
     int rc = IAU_OK;
     char *path = job_path(job->cfg.output.dir, "results", ".h5");
-    struct results r = {
-        .job = job, .stages = stages, .entry = mem_alloc(stages->n, sizeof *r.entry)};
+    struct results r = {.job = job,
+                        .stages = stages,
+                        .audit = audit,
+                        .entry = mem_alloc(stages->n, sizeof *r.entry)};
     TRY(comm_agree(job->comm,
                    r.entry && path ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for results")));
     TRY(evaluate_check_target(job));
     TRY(load_all(&r));
+    if (audit)
+        TRY(evidence_open(&r.evidence, audit));
     TRY(comm_agree(job->comm,
                    job->comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK));
     for (int i = 0; i < stages->n; i++)

@@ -42,8 +42,10 @@ int results_complete(struct results *r)
     if (!r->floor)
         TRY(FAIL(IAU_ERR_MEM, "no memory for the noise floor"));
     for (int i = 0; i < r->stages->n; i++)
-        if (r->entry[i].stage)
+        if (r->entry[i].stage) {
             TRY(evaluation_metrics(&r->entry[i].evaluation, &r->entry[i].metrics));
+            TRY(findings_metrics(&r->entry[i].findings, &r->entry[i].metrics));
+        }
     for (int i = 0; i < n_origin; i++)
         TRY(find_floor(r, i));
     for (int i = 0; i < r->stages->n; i++) {
@@ -102,6 +104,7 @@ static int add_entry(const struct results *r, const struct entry *entry, struct 
     const char *name = entry->stage->name;
     TRY(metrics_to_record(&entry->metrics, &r->floor[entry->stage->origin], name, out));
     TRY(evaluation_to_record(&entry->evaluation, name, r->job->cfg.evaluate.samples, out));
+    TRY(findings_to_record(&entry->findings, name, out));
     TRY(describe_entry(r, entry, out));
 out:
     return rc;
@@ -122,6 +125,8 @@ int results_write(const struct results *r, const char *path)
                             "yes") == 0;
         TRY(add_entry(r, entry, &out));
     }
+    if (r->audit)
+        TRY(job_audit_describe(r->audit, &out));
     TRY(provenance_add(&out, r->job, same_bytes));
     TRY(format_digest(RESULTS_FORMAT, &out, digest));
     TRY(record_set_text(&out, "/", "format", RESULTS_FORMAT));
@@ -137,10 +142,12 @@ void results_free(struct results *r)
     for (int i = 0; r->entry && i < r->stages->n; i++) {
         model_file_free(&r->entry[i].file);
         evaluation_free(&r->entry[i].evaluation);
+        findings_free(&r->entry[i].findings);
         metrics_free(&r->entry[i].metrics);
     }
     for (int i = 0; r->floor && i < r->job->cfg.n_origin; i++)
         metrics_free(&r->floor[i]);
+    evidence_close(&r->evidence);
     free(r->entry);
     free(r->floor);
 }

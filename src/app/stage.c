@@ -187,7 +187,7 @@ static int find_on_root(const struct job *job, const struct stage *s, const char
                        .settings = settings,
                        .unknown = any_parent ? parent_key : NULL};
     *state = OUTPUT_MISSING;
-    return job_has_folder(s->folder) ? output_find(&o, job->cli->force, state) : IAU_OK;
+    return file_is_directory(s->folder) ? output_find(&o, job->cli->force, state) : IAU_OK;
 }
 
 static int find(const struct job *job, const struct stage *s, const char *settings, int any_parent,
