@@ -263,6 +263,31 @@ static void errors_of_parts_are_told_once_by_the_whole(void)
     comm_free(&part);
 }
 
+/* Rank 0 rings while the others are at work of their own. */
+static void a_bell_is_heard_in_every_part(void)
+{
+    struct comm part;
+    struct comm_bell bell, unused = {0};
+    for (int n_ringing = 0; n_ringing <= test_comm.size; n_ringing += test_comm.size) {
+        comm_split(&part, &test_comm, test_comm.rank);
+        CU_ASSERT_EQUAL(comm_bell_init(&bell, &test_comm), IAU_OK);
+        CU_ASSERT_FALSE(comm_bell_rung(&bell));
+        comm_barrier(&test_comm);
+        if (test_comm.rank < (n_ringing ? 1 : 0)) {
+            comm_bell_ring(&bell);
+            comm_bell_ring(&bell);
+        }
+        while (n_ringing && !comm_bell_rung(&bell))
+            comm_barrier(&part);
+        if (test_comm.rank < n_ringing)
+            comm_bell_ring(&bell); /* those who have heard may ring, too */
+        comm_bell_free(&bell);
+        comm_bell_free(&bell);
+        comm_free(&part);
+    }
+    comm_bell_free(&unused);
+}
+
 static void library_is_one_line(void)
 {
     CU_ASSERT_TRUE(strlen(comm_library()) > 3);
@@ -286,6 +311,7 @@ int main(int argc, char **argv)
         {"different values are named", different_values_are_named},
         {"parts work on their own", parts_work_on_their_own},
         {"errors of parts are told once by the whole", errors_of_parts_are_told_once_by_the_whole},
+        {"a bell is heard in every part", a_bell_is_heard_in_every_part},
         {"library is one line", library_is_one_line},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "comm", tests);

@@ -33,8 +33,8 @@ static double variance_at(const struct model *m, int tensor, const double *f, do
     int64_t n_in = t->ndim > 1 ? t->dims[1] : 1, n_rest = t->count / (t->dims[0] * n_in);
     double sum = 0;
     for (int64_t i = 0; i < n_in; i++)
-        sum += fmin(1 / (f[t->offset + (o * n_in + i) * n_rest + rest] + 1e-8),
-                    is_last ? 100 : 1000);
+        sum +=
+            fmin(1 / (f[t->offset + (o * n_in + i) * n_rest + rest] + 1e-8), is_last ? 100 : 1000);
     return alpha * sum / (double)n_in * (is_last || t->ndim == 1 ? 10 : 1);
 }
 
@@ -337,7 +337,8 @@ static void a_stopped_run_goes_on(void)
     method_execute(&r);
     CU_ASSERT(method_same(&r, &whole));
     outcome_free(&r.o);
-    r.opts = method_defaults(METHOD_FISHER); /* a file with fewer sums than this one needs, or more */
+    r.opts =
+        method_defaults(METHOD_FISHER); /* a file with fewer sums than this one needs, or more */
     capture_begin(&capture);
     method_execute(&r);
     capture_end(&capture, printed, sizeof printed);

@@ -17,6 +17,9 @@ void log_live(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** Local. How far a long piece of work has come: a live line; where stdout is no terminal, a line
  * every half a minute. */
 void log_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** Local. From 1 on, lines are left out, but for warnings, until 0: of work within work, which says
+ * less of itself. */
+void log_hush(int on);
 /** Local. Whether live lines are shown. */
 int log_is_live(void);
 /** Local. Whether this process logs at the verbose level, at which errors name their place in the

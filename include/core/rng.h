@@ -12,6 +12,8 @@ enum rng_purpose {
     RNG_AUGMENT,
     RNG_POWER,
     RNG_RELABEL,
+    RNG_DROPOUT,
+    RNG_AUDIT,
     RNG_NOISE
 };
 

@@ -53,6 +53,22 @@ void comm_barrier(const struct comm *c);
  * that differ from rank 0. @param what  what the value stands for, with the step, for the message
  */
 int comm_check_equal(const struct comm *c, uint64_t value, const char *what);
+/* Word between parts that go their own ways: any rank may ring, once, and the others hear it when
+ * they listen. */
+struct comm_bell {
+    const struct comm *comm; /* borrowed; the whole */
+    MPI_Request *request;    /* owned, [size] */
+    int rung;                /* by this rank */
+};
+
+/** Local. @return IAU_OK or IAU_ERR_MEM */
+int comm_bell_init(struct comm_bell *b, const struct comm *whole);
+/** Local. Ring, unless this rank has. */
+void comm_bell_ring(struct comm_bell *b);
+/** Local. Whether a ring has arrived, or this rank has rung. */
+int comm_bell_rung(const struct comm_bell *b);
+/** Collective over the whole. End and release; fine on a bell that is not in use, on all ranks. */
+void comm_bell_free(struct comm_bell *b);
 /** Local. This host's name, in buf. @return buf */
 const char *comm_host(char *buf, size_t size);
 /** Local. The MPI library's name and version on one line. */

@@ -1,6 +1,6 @@
 /* A method of unlearning: from an origin's parameters to others, given who is to be forgotten. Each
  * is one file of its own formula on the shared sweeps and steps. Batch norm is frozen throughout,
- * so that sums over samples separate. */
+ * so that sums over samples separate, and nothing is dropped. */
 #ifndef IAU_UNLEARN_METHOD_H
 #define IAU_UNLEARN_METHOD_H
 

@@ -16,6 +16,7 @@ static struct {
     enum log_level level;
     int live;           /* 1 shown, 0 not, -1 not yet known */
     int live_on_screen; /* a live line stands on the terminal */
+    int hushed;
     double live_last_s, progress_last_s;
 } state = {.level = LOG_LEVEL_NORMAL, .live = -1};
 
@@ -59,9 +60,19 @@ void log_init(int rank, enum log_level level)
     state.live = -1;
 }
 
+void log_hush(int on)
+{
+    state.hushed = on;
+}
+
+static int is_speaking(void)
+{
+    return state.rank == 0 && state.level >= LOG_LEVEL_NORMAL && !state.hushed;
+}
+
 void log_line(const char *fmt, ...)
 {
-    if (state.rank != 0 || state.level < LOG_LEVEL_NORMAL)
+    if (!is_speaking())
         return;
     va_list args;
     va_start(args, fmt);
@@ -104,7 +115,7 @@ void log_live(const char *fmt, ...)
 void log_progress(const char *fmt, ...)
 {
     double now_s = timer_now_s();
-    if (state.rank != 0 || state.level < LOG_LEVEL_NORMAL)
+    if (!is_speaking())
         return;
     if (state.progress_last_s == 0)
         state.progress_last_s = now_s;
@@ -121,7 +132,7 @@ void log_progress(const char *fmt, ...)
 
 int log_is_live(void)
 {
-    if (state.rank != 0 || state.level < LOG_LEVEL_NORMAL)
+    if (!is_speaking())
         return 0;
     if (state.live < 0)
         state.live = detect_terminal();

@@ -119,18 +119,16 @@ void vector_add(int64_t n, const float *a, const float *b, float *y)
         *(vecf *)(y + i) = load(a + i) + load(b + i);
 }
 
+void vector_multiply(int64_t n, const float *a, const float *b, float *y)
+{
+    for (int64_t i = 0; i < n; i += WIDTH)
+        *(vecf *)(y + i) = load(a + i) * load(b + i);
+}
+
 void vector_add_relu(int64_t n, const float *a, const float *b, float *y)
 {
     for (int64_t i = 0; i < n; i += WIDTH) {
         vecf v = load(a + i) + load(b + i);
         *(vecf *)(y + i) = (vecf)((veci)v & ~(v <= 0.0f)); /* a NaN passes */
-    }
-}
-
-void vector_square(int64_t n, const float *x, float *y)
-{
-    for (int64_t i = 0; i < n; i += WIDTH) {
-        vecf v = load(x + i);
-        *(vecf *)(y + i) = v * v;
     }
 }

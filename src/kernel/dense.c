@@ -236,7 +236,7 @@ void dense_weight_squares(const struct dense_shape *s, const float *in, const fl
 {
     int64_t n_in = (int64_t)s->n_in * s->lanes;
     const float *x = scratch, *dy = scratch + n_in;
-    vector_square(n_in, in, scratch);
-    vector_square((int64_t)s->n_out * s->lanes, dout, scratch + n_in);
+    vector_multiply(n_in, in, in, scratch);
+    vector_multiply((int64_t)s->n_out * s->lanes, dout, dout, scratch + n_in);
     dense_weight_grad(s, 1, &x, &dy, dw, dbias);
 }

@@ -28,8 +28,9 @@ static int64_t scratch_floats(const struct layer *l, int lanes)
     return 0;
 }
 
-static int64_t kept_floats(const struct layer *l)
+static int64_t kept_floats(const struct layer *l, int lanes)
 {
+    (void)lanes;
     return (int64_t)N_NORM_ROW * l->in.c;
 }
 

@@ -63,6 +63,7 @@ static struct weights for_layer(const struct model *m, const struct weights *p,
     struct weights own = *p;
     own.n = u->n;
     own.norm = u->norm;
+    own.dropout = u->drops ? &u->dropout : NULL;
     own.skip = m->layer[i].ops->joins ? &u->node[m->layer[i].skip] : NULL;
     return own;
 }
