@@ -239,7 +239,7 @@ static void errors_of_parts_are_told_once_by_the_whole(void)
         char expected[128];
         int teller = failing == n_part ? 1 : 2 * failing + 1;
         teller = teller < test_comm.size ? teller : test_comm.size - 1;
-        char from[16] = "";
+        char from[32] = "";
         if (teller > 0)
             snprintf(from, sizeof from, "rank %d: ", teller);
         snprintf(expected, sizeof expected, "iau: error: %sno model %d\n", from, teller / 2);

@@ -5,12 +5,12 @@
 #ifndef IAU_AUDIT_AUDIT_H
 #define IAU_AUDIT_AUDIT_H
 
-#include "audit/farm.h"
 #include "audit/opts.h"
 #include "audit/targets.h"
 #include "io/output.h"
 #include "io/record.h"
 #include "nn/model.h"
+#include "par/farm.h"
 #include "train/opts.h"
 #include "unlearn/opts.h"
 

@@ -1,5 +1,5 @@
 /* Groups of ranks and the items dealt to them. */
-#include "audit/farm.h"
+#include "par/farm.h"
 
 #include "core/error.h"
 #include "core/stop.h"

@@ -1,8 +1,8 @@
 /* A farm: many pieces of work in one MPI job, side by side on groups of ranks. Items are numbers;
  * what they are is the caller's business. Each gives the same result on any group, so neither the
  * number of ranks nor that of groups changes one. */
-#ifndef IAU_AUDIT_FARM_H
-#define IAU_AUDIT_FARM_H
+#ifndef IAU_PAR_FARM_H
+#define IAU_PAR_FARM_H
 
 #include <stdint.h>
 
