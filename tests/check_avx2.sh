@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 local_tests="conv winograd dense pool act softmax gather norm exactsum nn product residual torch_wide torch_layers"
-rank_tests="sweep sweep_product groups torch train iau"
+rank_tests="sweep sweep_product squares groups torch train iau"
 flag=-march=x86-64-v3
 read -ra mpirun <<<"${MPIRUN:-mpirun -q --bind-to none --oversubscribe}"
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMPI_MCA_mpi_yield_when_idle=1

@@ -15,6 +15,8 @@ struct pass {
     const double *in, *out, *dout;
     double *din;
     struct reference *result;
+    const float *mask; /* dropout: [feature][lanes], from this sample's lane on */
+    int lanes;
 };
 
 static void note_kink(struct reference *r, double distance, uint64_t side)
@@ -188,15 +190,26 @@ static void tanh_backward(const struct pass *p)
         p->din[i] = p->dout[i] * (1 - p->out[i] * p->out[i]);
 }
 
+static void dropout_forward(const struct pass *p, double *out)
+{
+    for (int64_t i = 0; i < shape_count(p->l->in); i++)
+        out[i] = p->mask[i * p->lanes] != 0 ? p->in[i] / (1 - p->l->rate) : 0;
+}
+
+static void dropout_backward(const struct pass *p)
+{
+    for (int64_t i = 0; i < shape_count(p->l->in); i++)
+        p->din[i] = p->mask[i * p->lanes] != 0 ? p->dout[i] / (1 - p->l->rate) : 0;
+}
+
 static const struct kind {
     const char *name;
     void (*forward)(const struct pass *p, double *out);
     void (*backward)(const struct pass *p); /* p->din is zero before */
-} kinds[] = {{"dense", dense_forward, dense_backward},
-             {"conv2d", conv_forward, conv_backward},
-             {"maxpool", pool_forward, pool_backward},
-             {"relu", relu_forward, relu_backward},
-             {"tanh", tanh_forward, tanh_backward}};
+} kinds[] = {
+    {"dense", dense_forward, dense_backward}, {"conv2d", conv_forward, conv_backward},
+    {"maxpool", pool_forward, pool_backward}, {"relu", relu_forward, relu_backward},
+    {"tanh", tanh_forward, tanh_backward},    {"dropout", dropout_forward, dropout_backward}};
 
 static const struct kind *kind_of(const struct layer *l)
 {
@@ -248,6 +261,15 @@ static void tape_init(struct tape *t, const struct model *m)
         t->da[i] = t->a[i] + t->n;
 }
 
+/* The masks of layer i for sample k. */
+static void set_mask(struct pass *p, const struct reference_set *s, int i, int k)
+{
+    if (s->masks && s->masks->node[i + 1].kept) {
+        p->mask = s->masks->node[i + 1].kept + k;
+        p->lanes = s->masks->lanes;
+    }
+}
+
 struct reference reference_run(const struct model *m, const double *w,
                                const struct reference_set *s, double *dw)
 {
@@ -262,13 +284,21 @@ struct reference reference_run(const struct model *m, const double *w,
         memset(t.da[0], 0, (size_t)t.n * sizeof *t.da[0]);
         for (int i = 0; i < m->n_layer; i++) {
             struct pass p = {.l = &m->layer[i], .w = w, .in = t.a[i], .result = &result};
+            set_mask(&p, s, i, k);
             kind_of(p.l)->forward(&p, t.a[i + 1]);
         }
         result.loss += cross_entropy(m->n_class, t.a[m->n_layer], s->label[k], t.da[m->n_layer]);
         result.correct += predicts(m->n_class, t.a[m->n_layer], s->label[k]);
         for (int i = m->n_layer; dw && i-- > 0;) {
-            struct pass p = {&m->layer[i], w,           dw,      t.a[i],
-                             t.a[i + 1],   t.da[i + 1], t.da[i], &result};
+            struct pass p = {.l = &m->layer[i],
+                             .w = w,
+                             .dw = dw,
+                             .in = t.a[i],
+                             .out = t.a[i + 1],
+                             .dout = t.da[i + 1],
+                             .din = t.da[i],
+                             .result = &result};
+            set_mask(&p, s, i, k);
             kind_of(p.l)->backward(&p);
         }
     }

@@ -10,8 +10,9 @@
 
 struct reference_set {
     int n;
-    double *x;      /* [n][c][h][w], as the first layer sees it */
-    int32_t *label; /* [n] */
+    double *x;                /* [n][c][h][w], as the first layer sees it */
+    int32_t *label;           /* [n] */
+    const struct unit *masks; /* has been through a forward pass; where there is dropout */
 };
 
 struct reference {

@@ -207,6 +207,87 @@ static void different_values_are_named(void)
     harness_expect_error(rc, IAU_ERR_REPLICA, expected);
 }
 
+/* Neighbours two by two; an odd last one is alone. */
+static void parts_work_on_their_own(void)
+{
+    struct comm part, empty = {0};
+    comm_split(&part, &test_comm, test_comm.rank / 2);
+    int first = test_comm.rank / 2 * 2, size = test_comm.size - first < 2 ? 1 : 2;
+    CU_ASSERT_EQUAL(part.rank, test_comm.rank - first);
+    CU_ASSERT_EQUAL(part.size, size);
+    CU_ASSERT_TRUE(part.one_host);
+    for (int i = 0; i <= first; i++) { /* more calls in later parts */
+        int64_t sum = test_comm.rank;
+        comm_sum_i64(&part, &sum, 1);
+        CU_ASSERT_EQUAL(sum, size == 2 ? 2 * first + 1 : first);
+        CU_ASSERT_EQUAL(comm_check_equal(&part, (uint64_t)first, "x"), IAU_OK);
+    }
+    comm_free(&part);
+    comm_free(&part);
+    comm_free(&empty);
+    CU_ASSERT_EQUAL(part.mpi, MPI_COMM_NULL);
+}
+
+/* The last rank of each part fails, those of all parts in turn, and then all of them. */
+static void errors_of_parts_are_told_once_by_the_whole(void)
+{
+    struct comm part;
+    int n_part = (test_comm.size + 1) / 2, own = test_comm.rank / 2;
+    comm_split(&part, &test_comm, own);
+    for (int failing = 0; failing <= n_part; failing++) {
+        int rc = IAU_OK, fails = failing == n_part || failing == own;
+        char expected[128];
+        int teller = failing == n_part ? 1 : 2 * failing + 1;
+        teller = teller < test_comm.size ? teller : test_comm.size - 1;
+        char from[32] = "";
+        if (teller > 0)
+            snprintf(from, sizeof from, "rank %d: ", teller);
+        snprintf(expected, sizeof expected, "iau: error: %sno model %d\n", from, teller / 2);
+        if (fails && part.rank == part.size - 1)
+            rc = FAIL(IAU_ERR_DATA, "no model %d", own);
+        capture_start();
+        rc = comm_agree(&part, rc);
+        rc = comm_agree(&part, rc);
+        char *text = capture_stop();
+        CU_ASSERT_EQUAL(rc, fails ? IAU_ERR_DATA : IAU_OK);
+        CU_ASSERT_STRING_EQUAL(text, "");
+        free(text);
+        capture_start();
+        rc = comm_agree(&test_comm, rc);
+        text = capture_stop();
+        CU_ASSERT_EQUAL(rc, IAU_ERR_DATA);
+        CU_ASSERT_STRING_EQUAL(text, test_comm.rank == teller ? expected : "");
+        CU_ASSERT_STRING_EQUAL(error_message(), "");
+        free(text);
+    }
+    comm_free(&part);
+}
+
+/* Rank 0 rings while the others are at work of their own. */
+static void a_bell_is_heard_in_every_part(void)
+{
+    struct comm part;
+    struct comm_bell bell, unused = {0};
+    for (int n_ringing = 0; n_ringing <= test_comm.size; n_ringing += test_comm.size) {
+        comm_split(&part, &test_comm, test_comm.rank);
+        CU_ASSERT_EQUAL(comm_bell_init(&bell, &test_comm), IAU_OK);
+        CU_ASSERT_FALSE(comm_bell_rung(&bell));
+        comm_barrier(&test_comm);
+        if (test_comm.rank < (n_ringing ? 1 : 0)) {
+            comm_bell_ring(&bell);
+            comm_bell_ring(&bell);
+        }
+        while (n_ringing && !comm_bell_rung(&bell))
+            comm_barrier(&part);
+        if (test_comm.rank < n_ringing)
+            comm_bell_ring(&bell); /* those who have heard may ring, too */
+        comm_bell_free(&bell);
+        comm_bell_free(&bell);
+        comm_free(&part);
+    }
+    comm_bell_free(&unused);
+}
+
 static void library_is_one_line(void)
 {
     CU_ASSERT_TRUE(strlen(comm_library()) > 3);
@@ -228,6 +309,9 @@ int main(int argc, char **argv)
         {"broadcast from any rank", broadcast_from_any_rank},
         {"gather in rank order with empty shares", gather_in_rank_order_with_empty_shares},
         {"different values are named", different_values_are_named},
+        {"parts work on their own", parts_work_on_their_own},
+        {"errors of parts are told once by the whole", errors_of_parts_are_told_once_by_the_whole},
+        {"a bell is heard in every part", a_bell_is_heard_in_every_part},
         {"library is one line", library_is_one_line},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "comm", tests);

@@ -241,7 +241,8 @@ static void names_are_checked(void)
     refuse(DATA "origins: {origin_gr: {}, gr: {}}\n", "'retrain_gr' of an origin's retrained twin");
     refuse(DATA "methods: [{name: a, method: iau, origin: b}]\n", "there is no origin 'b'");
     refuse(DATA "methods:\n- {method: iau}\n", "demo.yaml:3: an entry of methods has no 'name'");
-    refuse(DATA "methods:\n- {name: a}\n", "demo.yaml:3: methods.a: has no 'method' (iau|iau_curvature|retrain|");
+    refuse(DATA "methods:\n- {name: a}\n",
+           "demo.yaml:3: methods.a: has no 'method' (iau|iau_curvature|retrain|");
     refuse(DATA "methods: {a: {method: iau}}\n", "methods: takes a list of entries");
     refuse(DATA "methods: [iau]\n", "methods: takes a list of entries");
     refuse(DATA "origins: [origin]\n", "origins: takes names with overrides");
@@ -257,6 +258,32 @@ static void names_are_checked(void)
     name = config_retrain_name("plain");
     CU_ASSERT_STRING_EQUAL(name, "retrain_plain");
     free(name);
+}
+
+/* Further twins are those of the origins in turn, with a seed more each turn. */
+static void retrained_twins_of_other_seeds(void)
+{
+    static const char text[] = DATA "train: {seed: 5}\n"
+                                    "evaluate: {floor: 2}\n"
+                                    "origins: {origin: {}, origin_gr: {train.seed: 90}}\n";
+    static const char *const names[] = {"retrain",           "retrain_gr",    "retrain_seed6",
+                                        "retrain_gr_seed91", "retrain_seed7", "retrain_gr_seed92"};
+    struct config cfg;
+    CU_ASSERT_EQUAL_FATAL(config_parse(&cfg, "demo.yaml", text, 0, NULL), IAU_OK);
+    CU_ASSERT_EQUAL(config_twins(&cfg), 6);
+    for (int t = 0; t < 6; t++) {
+        char *name = config_twin_name(&cfg, t), *settings = config_text(&cfg, SCOPE_RETRAIN, t);
+        char seed[32];
+        snprintf(seed, sizeof seed, "train.seed = %d\n", (t % 2 ? 90 : 5) + t / 2);
+        CU_ASSERT_STRING_EQUAL(name, names[t]);
+        CU_ASSERT_PTR_NOT_NULL(strstr(settings, seed));
+        free(name);
+        free(settings);
+    }
+    config_free(&cfg);
+    refuse(DATA "evaluate: {floor: 1}\nmethods: [{name: retrain_seed43, method: iau}]\n",
+           "name 'retrain_seed43' of an entry of methods is that of an origin's retrained twin");
+    refuse(DATA "evaluate: {floor: -1}\n", "evaluate.floor");
 }
 
 static void wrong_overrides_are_named_as_given(void)
@@ -579,6 +606,7 @@ int main(int argc, char **argv)
         {"settings that do not go together are refused",
          settings_that_do_not_go_together_are_refused},
         {"names are checked", names_are_checked},
+        {"retrained twins of other seeds", retrained_twins_of_other_seeds},
         {"wrong overrides are named as given", wrong_overrides_are_named_as_given},
         {"wrong YAML is refused with its place", wrong_yaml_is_refused_with_its_place},
         {"one thing is to be forgotten", one_thing_is_to_be_forgotten},

@@ -129,6 +129,14 @@ static void see_weight_grad(void *context, struct term t)
     n->sum[t.w] += sum;
 }
 
+/* Every lane's own weight gradient, [n_w][lanes]. */
+static void see_lanes(void *context, struct term t)
+{
+    struct naive *n = context;
+    for (int l = 0; l < n->lanes; l++)
+        n->sum[t.w * n->lanes + l] += (double)n->out[t.out + l] * n->in[t.in + l];
+}
+
 static void naive_sum(const struct problem *p, int n_pair, void (*see)(void *, struct term),
                       double *sum)
 {
@@ -202,6 +210,39 @@ static double check_weight_grad(const struct problem *p, int n_pair, int with_bi
     return error;
 }
 
+static double sum_of_squares(const double *x, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sum;
+}
+
+static double check_weight_squares(const struct problem *p, int with_bias)
+{
+    int lanes = p->s.lanes;
+    int64_t places = (int64_t)p->s.h_out * p->s.w_out;
+    double *own = mem_alloc((p->n_w + p->s.c_out) * lanes, sizeof *own);
+    float *dbias = filled(p->s.c_out, 70), *want = filled(p->s.c_out, 0);
+    if (!own)
+        abort();
+    naive_sum(p, 1, see_lanes, own);
+    conv_weight_squares(&p->s, p->in[0], p->out[0], p->got, with_bias ? dbias : NULL, p->scratch);
+    for (int64_t i = 0; i < p->n_w; i++)
+        p->want[i] = (float)sum_of_squares(own + i * lanes, lanes);
+    double error = harness_relative_error(p->got, p->want, p->n_w), *bias = own + p->n_w * lanes;
+    for (int64_t i = 0; i < p->n_out; i++)
+        bias[i / (places * lanes) * lanes + i % lanes] += p->out[0][i];
+    for (int o = 0; o < p->s.c_out; o++)
+        want[o] = (float)sum_of_squares(bias + o * lanes, lanes);
+    if (with_bias)
+        error = fmax(error, harness_relative_error(dbias, want, p->s.c_out));
+    free(own);
+    free(dbias);
+    free(want);
+    return error;
+}
+
 /* Shapes of every path: the 5 x 5 transforms with rows that are and are not whole tiles, narrow and
  * wide, with padding up to more than the taps; direct sums with every stride, uncovered borders,
  * single channels, and channel counts around the tile sizes. */
@@ -261,6 +302,7 @@ static void convolution_equals_naive_loops(void)
             CU_ASSERT(check_forward(&p, n_pair, n_pair == 1) < bound(&p.s));
             CU_ASSERT(check_input_grad(&p, n_pair) < bound(&p.s));
             CU_ASSERT(check_weight_grad(&p, n_pair, n_pair == 1) < bound(&p.s));
+            CU_ASSERT(check_weight_squares(&p, n_pair == 1) < 2 * bound(&p.s));
             problem_free(&p);
         }
 }
@@ -299,7 +341,12 @@ static void gradients_are_adjoints_of_the_forward_pass(void)
     }
 }
 
-/* All three results into one array. */
+/* All results into one array, of length all_results. */
+static int64_t all_results(const struct problem *p)
+{
+    return p->n_out + p->n_in + 2 * (p->n_w + p->s.c_out);
+}
+
 static void run_all(const struct problem *p, float *result, float *scratch)
 {
     const float *const *in = (const float *const *)p->in,
@@ -309,6 +356,8 @@ static void run_all(const struct problem *p, float *result, float *scratch)
     conv_input_grad(&p->s, 2, out, w, result + p->n_out, scratch);
     float *dw = result + p->n_out + p->n_in;
     conv_weight_grad(&p->s, 2, in, out, dw, dw + p->n_w, scratch);
+    dw += p->n_w + p->s.c_out;
+    conv_weight_squares(&p->s, in[0], out[0], dw, dw + p->n_w, scratch);
 }
 
 static void results_do_not_depend_on_what_memory_held(void)
@@ -317,7 +366,7 @@ static void results_do_not_depend_on_what_memory_held(void)
     const struct conv_shape *list = shapes(&n);
     for (int i = 0; i < n; i++) {
         struct problem p = problem_make(list[i]);
-        int64_t n_all = p.n_out + p.n_in + p.n_w + p.s.c_out, n_scratch = conv_scratch_floats(&p.s);
+        int64_t n_all = all_results(&p), n_scratch = conv_scratch_floats(&p.s);
         float *first = filled(n_all, 0), *second = filled(n_all, 80),
               *scratch = filled(n_scratch, 0);
         run_all(&p, first, scratch);
@@ -338,21 +387,23 @@ static void nothing_is_written_beyond_the_ends(void)
     const struct conv_shape *list = shapes(&n);
     for (int i = 0; i < n; i++) {
         struct problem p = problem_make(list[i]);
-        int64_t n_scratch = conv_scratch_floats(&p.s), n_all[3] = {p.n_out, p.n_in, p.n_w};
+        int64_t n_scratch = conv_scratch_floats(&p.s), n_all[4] = {p.n_out, p.n_in, p.n_w, p.n_w};
         float *scratch = filled(n_scratch + GUARD, 0),
               *result = filled(p.n_out + p.n_in + p.n_w + GUARD, 0);
         const float *const *in = (const float *const *)p.in,
                            *const *out = (const float *const *)p.out,
                            *const *w = (const float *const *)p.w;
-        for (int call = 0; call < 3; call++) {
+        for (int call = 0; call < 4; call++) {
             harness_fill(scratch + n_scratch, GUARD, 1);
             harness_fill(result + n_all[call], GUARD, 1);
             if (call == 0)
                 conv_forward(&p.s, 2, in, w, NULL, result, scratch);
             else if (call == 1)
                 conv_input_grad(&p.s, 2, out, w, result, scratch);
-            else
+            else if (call == 2)
                 conv_weight_grad(&p.s, 2, in, out, result, NULL, scratch);
+            else
+                conv_weight_squares(&p.s, in[0], out[0], result, NULL, scratch);
             CU_ASSERT_EQUAL(
                 memcmp(scratch + n_scratch, result + n_all[call], GUARD * sizeof(float)), 0);
             float guard[GUARD];

@@ -100,7 +100,7 @@ static void losses_and_accuracies(void)
     check_means(&v, &table, &sets, model.w);
     CU_ASSERT_TRUE(v.set[SET_RETAIN].accuracy > 0.5 && v.set[SET_RETAIN].accuracy < 1);
     for (int k = 0; k < N_EVAL_SET; k++)
-        CU_ASSERT_TRUE(isnan(v.set[k].kl) && isnan(v.set[k].agreement));
+        CU_ASSERT_TRUE(isnan(v.set[k].kl) && isnan(v.set[k].js) && isnan(v.set[k].agreement));
     CU_ASSERT_TRUE(isnan(v.distance_reference));
     evaluation_free(&v);
     evaluation_free(&v);
@@ -109,14 +109,15 @@ static void losses_and_accuracies(void)
     evaluation_free(&v);
 }
 
-/* KL(p || q) and agreement of two models over a set, one sample at a time. */
+/* KL(p || q), Jensen-Shannon divergence and agreement of two models over a set, one sample at a
+ * time. */
 static void naive_comparison(const float *w, const float *reference, const struct index_set *set,
-                             double *kl, double *agreement)
+                             double *kl, double *js, double *agreement)
 {
     struct unit u = {0}, r = {0};
     CU_ASSERT_EQUAL(unit_init(&u, &table.model, 16, UNIT_FORWARD), IAU_OK);
     CU_ASSERT_EQUAL(unit_init(&r, &table.model, 16, UNIT_FORWARD), IAU_OK);
-    *kl = *agreement = 0;
+    *kl = *js = *agreement = 0;
     for (int64_t i = 0; i < set->n; i++) {
         int best[2] = {0, 0};
         naive_forward(&table, w, set->part, set->row[i], &u);
@@ -124,6 +125,7 @@ static void naive_comparison(const float *w, const float *reference, const struc
         for (int c = 0; c < table.model.n_class; c++) {
             double p = u.p[c * 16], q = r.p[c * 16];
             *kl += p * log(p / q) / (double)set->n;
+            *js += (p * log(2 * p / (p + q)) + q * log(2 * q / (p + q))) / 2 / (double)set->n;
             best[0] = p > u.p[best[0] * 16] ? c : best[0];
             best[1] = q > r.p[best[1] * 16] ? c : best[1];
         }
@@ -137,21 +139,26 @@ static void comparison_with_a_reference(void)
 {
     struct evaluation v;
     const struct index_set *list[N_EVAL_SET];
-    double squared = 0;
+    double squared = 0, size = 0;
     list_sets(&sets, list);
     CU_ASSERT_EQUAL(evaluate(&v, &table, &sets, model.w, other.w, &test_comm), IAU_OK);
     check_means(&v, &table, &sets, model.w); /* the reference does not get in the way */
     for (int k = 0; k < N_EVAL_SET; k++) {
-        double kl, agreement;
-        naive_comparison(model.w, other.w, list[k], &kl, &agreement);
+        double kl, js, agreement;
+        naive_comparison(model.w, other.w, list[k], &kl, &js, &agreement);
         CU_ASSERT_DOUBLE_EQUAL(v.set[k].kl, kl, 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL(v.set[k].js, js, 1e-6);
+        CU_ASSERT_TRUE(js > 1e-4 && js < log(2));
         CU_ASSERT_DOUBLE_EQUAL(v.set[k].agreement, agreement, 1e-12);
         CU_ASSERT_TRUE(v.set[k].kl > 1e-3 && v.set[k].agreement > 0.5);
     }
     CU_ASSERT_TRUE(v.set[SET_RETAIN].agreement < 1);
-    for (int64_t i = 0; i < table.model.n_param; i++)
+    for (int64_t i = 0; i < table.model.n_param; i++) {
         squared += ((double)model.w[i] - other.w[i]) * ((double)model.w[i] - other.w[i]);
+        size += (double)other.w[i] * other.w[i];
+    }
     CU_ASSERT_DOUBLE_EQUAL(v.distance_reference, sqrt(squared), 1e-6 * sqrt(squared));
+    CU_ASSERT_DOUBLE_EQUAL(v.norm_reference, sqrt(size), 1e-6 * sqrt(size));
     evaluation_free(&v);
 }
 
@@ -160,9 +167,8 @@ static void a_model_equals_itself(void)
     struct evaluation v;
     CU_ASSERT_EQUAL(evaluate(&v, &table, &sets, model.w, model.w, &test_comm), IAU_OK);
     for (int k = 0; k < N_EVAL_SET; k++)
-        CU_ASSERT_TRUE(v.set[k].kl == 0 && v.set[k].agreement == 1);
+        CU_ASSERT_TRUE(v.set[k].kl == 0 && v.set[k].js == 0 && v.set[k].agreement == 1);
     CU_ASSERT_EQUAL(v.distance_reference, 0);
-    CU_ASSERT_EQUAL(evaluation_gap(&v, &v), 0);
     evaluation_free(&v);
 }
 
@@ -251,6 +257,91 @@ static void attacks_compare_forgotten_with_test(void)
     evaluation_free(&v);
 }
 
+/* Thresholds by class against trying all of them. */
+static double naive_threshold(const float *member, const struct index_set *m, const float *outside,
+                              const struct index_set *o, int32_t class, float sign)
+{
+    double best = 0, threshold = INFINITY;
+    for (int64_t t = 0; t < m->n; t++) {
+        int64_t tp = 0, n_m = 0, fp = 0, n_o = 0;
+        float at = sign * member[t];
+        if (table.rows[m->part].label[m->row[t]] != class)
+            continue;
+        for (int64_t i = 0; i < m->n; i++)
+            if (table.rows[m->part].label[m->row[i]] == class) {
+                n_m++;
+                tp += sign * member[i] >= at;
+            }
+        for (int64_t i = 0; i < o->n; i++)
+            if (table.rows[o->part].label[o->row[i]] == class) {
+                n_o++;
+                fp += sign * outside[i] >= at;
+            }
+        double gain = (double)tp / (double)n_m - (double)fp / (double)n_o;
+        if (gain > best + 1e-12 || (gain > best - 1e-12 && gain > 0 && at > threshold)) {
+            best = fmax(best, gain);
+            threshold = at;
+        }
+    }
+    return threshold;
+}
+
+/* The features of a set, by naive loops. */
+static float *naive_scores(const struct index_set *set, enum mia_feature f)
+{
+    struct unit u = {0};
+    float *out = mem_alloc(set->n, sizeof *out);
+    CU_ASSERT_EQUAL(unit_init(&u, &table.model, 16, UNIT_FORWARD), IAU_OK);
+    for (int64_t i = 0; i < set->n; i++) {
+        float feature[N_MIA_FEATURE];
+        naive_forward(&table, model.w, set->part, set->row[i], &u);
+        mia_features(u.p, table.model.n_class, u.lanes, u.label[0], feature);
+        out[i] = feature[f];
+    }
+    unit_free(&u);
+    return out;
+}
+
+static double naive_share(const float *score, const struct index_set *set, const double *threshold,
+                          float sign)
+{
+    double n = 0;
+    for (int64_t i = 0; i < set->n; i++)
+        n += sign * score[i] >= threshold[table.rows[set->part].label[set->row[i]]];
+    return n / (double)set->n;
+}
+
+static void check_thresholds(const struct evaluation *v, enum mia_feature f)
+{
+    float sign = (float)mia_feature_sign(f), *retain = naive_scores(&sets.retain, f),
+          *valid = naive_scores(&sets.valid, f), *forget = naive_scores(&sets.forget, f),
+          *test = naive_scores(&sets.test, f);
+    double threshold[10], share;
+    for (int c = 0; c < table.model.n_class; c++)
+        threshold[c] = naive_threshold(retain, &sets.retain, valid, &sets.valid, c, sign);
+    share = naive_share(forget, &sets.forget, threshold, sign);
+    CU_ASSERT_DOUBLE_EQUAL(v->threshold[f].called_member, share, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(v->threshold[f].balanced_accuracy,
+                           (share + 1 - naive_share(test, &sets.test, threshold, sign)) / 2, 1e-12);
+    free(retain);
+    free(valid);
+    free(forget);
+    free(test);
+}
+
+static void thresholds_are_learned_by_class(void)
+{
+    struct evaluation v;
+    CU_ASSERT_EQUAL(evaluate(&v, &table, &sets, model.w, NULL, &test_comm), IAU_OK);
+    CU_ASSERT_EQUAL(v.outsiders, SET_VALID);
+    for (int f = 0; f < N_MIA_FEATURE; f++)
+        if (test_comm.rank == 0)
+            check_thresholds(&v, f);
+        else
+            CU_ASSERT_TRUE(isnan(v.threshold[f].called_member));
+    evaluation_free(&v);
+}
+
 /* --- the same bytes */
 
 static int same_scores(const struct evaluation *a, const struct evaluation *b)
@@ -287,6 +378,22 @@ static void same_bytes_at_any_rank_and_thread_count(void)
 
 /* --- empty sets */
 
+/* The metrics, with gaps to `retrained` unless that is NULL, and what else a results file holds. */
+static void add_all(const struct evaluation *v, const struct evaluation *retrained,
+                    const char *name, int samples, struct record *r)
+{
+    struct metrics m = {0}, twin = {0}, none = {0};
+    CU_ASSERT_EQUAL(evaluation_metrics(v, &m), IAU_OK);
+    if (retrained) {
+        CU_ASSERT_EQUAL(evaluation_metrics(retrained, &twin), IAU_OK);
+        CU_ASSERT_EQUAL(metrics_add_gaps(&m, &twin), IAU_OK);
+    }
+    CU_ASSERT_EQUAL(metrics_to_record(&m, &none, name, r), IAU_OK);
+    CU_ASSERT_EQUAL(evaluation_to_record(v, name, samples, r), IAU_OK);
+    metrics_free(&m);
+    metrics_free(&twin);
+}
+
 static void empty_sets_have_no_figures(void)
 {
     struct partition p = sets; /* no request, no validation */
@@ -300,7 +407,7 @@ static void empty_sets_have_no_figures(void)
     CU_ASSERT_TRUE(isnan(v.set[SET_VALID].kl) && isnan(v.set[SET_VALID].agreement));
     CU_ASSERT_TRUE(v.set[SET_RETAIN].accuracy > 0.5);
     CU_ASSERT_TRUE(!v.score[SET_FORGET][0] && v.mia[0].n_point == 0);
-    CU_ASSERT_EQUAL(evaluation_to_record(&v, &v, "origin", 1, &r), IAU_OK);
+    add_all(&v, &v, "origin", 1, &r);
     CU_ASSERT_PTR_NOT_NULL(record_find(&r, "/evaluation/origin/accuracy_test"));
     for (int64_t i = 0; i < r.n_array; i++) {
         int of_empty = strstr(r.array[i].path, "forget") || strstr(r.array[i].path, "valid") ||
@@ -318,22 +425,6 @@ static void empty_sets_have_no_figures(void)
 }
 
 /* --- the record */
-
-static void the_gap_is_a_mean_of_four(void)
-{
-    struct evaluation a = {0}, b = {0};
-    a.set[SET_FORGET].accuracy = 0.9;
-    b.set[SET_FORGET].accuracy = 0.5;
-    a.set[SET_RETAIN].accuracy = 0.7;
-    b.set[SET_RETAIN].accuracy = 0.9;
-    a.set[SET_TEST].accuracy = b.set[SET_TEST].accuracy = 0.6;
-    a.set[SET_VALID].accuracy = 1; /* no part of it */
-    b.mia[MIA_CONFIDENCE].auc = 0.5;
-    a.mia[MIA_CONFIDENCE].auc = 0.6;
-    b.mia[MIA_LOSS].auc = 1;
-    CU_ASSERT_DOUBLE_EQUAL(evaluation_gap(&a, &b), (0.4 + 0.2 + 0 + 0.1) / 4, 1e-12);
-    CU_ASSERT_EQUAL(evaluation_gap(&a, &b), evaluation_gap(&b, &a));
-}
 
 /* Contract: every number says which way is good, its ideal, its unit. @return how many metrics a
  * model has */
@@ -389,19 +480,22 @@ static void every_metric_explains_itself(void)
     CU_ASSERT_EQUAL(evaluate(&v, &table, &sets, model.w, other.w, &test_comm), IAU_OK);
     CU_ASSERT_EQUAL(evaluate(&retrained, &table, &sets, other.w, NULL, &test_comm), IAU_OK);
     if (test_comm.rank == 0) {
-        CU_ASSERT_EQUAL(evaluation_to_record(&v, &retrained, "iau", 1, &r), IAU_OK);
-        CU_ASSERT_EQUAL(evaluation_to_record(&retrained, NULL, "retrain", 0, &plain), IAU_OK);
-        /* four sets x (accuracy, loss, KL, agreement), four attacks x 4, gaps of 4 sets, 1 attack
-         * and all, distance */
-        CU_ASSERT_EQUAL(check_attributes(&r, "/evaluation/iau/"), 16 + 16 + 4 + 1 + 1 + 1);
-        CU_ASSERT_EQUAL(check_attributes(&plain, "/evaluation/retrain/"), 8 + 16);
+        add_all(&v, &retrained, "iau", 1, &r);
+        add_all(&retrained, NULL, "retrain", 0, &plain);
+        /* four sets x (accuracy, loss, KL, Jensen-Shannon, agreement), five attacks x 6, two
+         * distances; gaps of four accuracies, of three figures an attack, and their average */
+        CU_ASSERT_EQUAL(check_attributes(&r, "/evaluation/iau/"), 20 + 30 + 2 + 4 + 15 + 1);
+        CU_ASSERT_EQUAL(check_attributes(&plain, "/evaluation/retrain/"), 8 + 30);
         CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/accuracy_forget"), v.set[SET_FORGET].accuracy);
         CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/loss_test"), v.set[SET_TEST].loss);
         CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/kl_retrain_valid"), v.set[SET_VALID].kl);
         CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/agreement_retrain_retain"),
                         v.set[SET_RETAIN].agreement);
         CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/distance_retrain"), v.distance_reference);
-        CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/gap_average"), evaluation_gap(&v, &retrained));
+        CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/distance_retrain_relative"),
+                        v.distance_reference / v.norm_reference);
+        CU_ASSERT_EQUAL(metric(&r, "/evaluation/iau/mia_loss_member_share"),
+                        v.threshold[MIA_LOSS].called_member);
         CU_ASSERT_DOUBLE_EQUAL(metric(&r, "/evaluation/iau/gap_accuracy_test"),
                                fabs(v.set[SET_TEST].accuracy - retrained.set[SET_TEST].accuracy),
                                1e-15);
@@ -496,9 +590,9 @@ int main(int argc, char **argv)
         {"certain models compare, too", certain_models_compare_too},
         {"features stand in row order", features_stand_in_row_order},
         {"attacks compare forgotten with test", attacks_compare_forgotten_with_test},
+        {"thresholds are learned by class", thresholds_are_learned_by_class},
         {"same bytes at any rank and thread count", same_bytes_at_any_rank_and_thread_count},
         {"empty sets have no figures", empty_sets_have_no_figures},
-        {"the gap is a mean of four", the_gap_is_a_mean_of_four},
         {"every metric explains itself", every_metric_explains_itself},
         {"a broken model is one error", a_broken_model_is_one_error},
         {"samples that one rank cannot read", samples_that_one_rank_cannot_read},

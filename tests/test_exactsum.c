@@ -298,6 +298,30 @@ static void long_vectors_are_counted_in_full(void)
     free(acc);
 }
 
+/* Squares of 2^39 and of 1e-13 in one sum. */
+static void halves_carry_a_wide_range(void)
+{
+    enum { N = 6 };
+    const float value[N] = {0x1.8p39f, 12345.678f, 0.0078125f, 1.23e-7f, 3.3e-13f, 0};
+    double high_scale = exact_scale(N * ADDENDS, EXACT_BITS_SQUARE);
+    int rest_bits = exact_rest_bits(high_scale);
+    double rest_scale = exact_scale(N * ADDENDS, rest_bits);
+    for (int i = 0; i < N; i++) {
+        int64_t high_sum = 0, rest_sum = 0;
+        float rest = value[i], high;
+        exact_split(&rest, 1, high_scale, &high);
+        CU_ASSERT_EQUAL((double)high + (double)rest, (double)value[i]);
+        CU_ASSERT(fabs(rest) <= 0.5 / high_scale);
+        for (int k = 0; k < ADDENDS; k++) {
+            CU_ASSERT_EQUAL(exact_add(&high_sum, &high, 1, high_scale, EXACT_BITS_SQUARE), 0);
+            CU_ASSERT_EQUAL(exact_add(&rest_sum, &rest, 1, rest_scale, rest_bits), 0);
+        }
+        double sum = (double)high_sum / high_scale + (double)rest_sum / rest_scale;
+        CU_ASSERT(fabs(sum - ADDENDS * (double)value[i]) <= ADDENDS * 0.5 / rest_scale);
+        CU_ASSERT(value[i] == 0 || fabs(sum / ADDENDS / (double)value[i] - 1) < 1e-3);
+    }
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -314,6 +338,7 @@ int main(int argc, char **argv)
         {"one addend needs no integers", one_addend_needs_no_integers},
         {"bad addends are counted alike", bad_addends_are_counted_alike},
         {"long vectors are counted in full", long_vectors_are_counted_in_full},
+        {"halves carry a wide range", halves_carry_a_wide_range},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "exactsum", tests);
 }

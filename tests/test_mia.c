@@ -197,6 +197,29 @@ static void bad_scores_are_refused(void)
     }
 }
 
+/* Of equal probabilities the first counts as the prediction, as accuracies have it. */
+static void ties_go_to_the_first_class(void)
+{
+    static const float p[] = {0.2f, 0.4f, 0.4f};
+    float f[N_MIA_FEATURE];
+    for (int label = 0; label < 3; label++) {
+        mia_features(p, 3, 1, label, f);
+        CU_ASSERT_EQUAL(f[MIA_CORRECTNESS], label == 1);
+    }
+}
+
+/* Two values only: the curve has one corner, and ties count half. */
+static void an_attack_by_correctness(void)
+{
+    static const float member[] = {1, 1, 1, 0}, other[] = {1, 0, 0};
+    struct mia_result r;
+    CU_ASSERT_EQUAL(mia_attack(&r, member, 4, other, 3), IAU_OK);
+    CU_ASSERT_DOUBLE_EQUAL(r.auc, (3 * 2 + 0.5 * (3 * 1 + 1 * 2)) / 12, 1e-15);
+    CU_ASSERT_DOUBLE_EQUAL(r.balanced_accuracy, (3.0 / 4 + 2.0 / 3) / 2, 1e-15);
+    CU_ASSERT_TRUE(r.threshold == 1 && r.n_point == 3);
+    mia_free(&r);
+}
+
 /* Python, in double: p = (.7, .2, .1); entropy -sum p log p; modified entropy -(1-p_y) log p_y -
  * sum p_i log(1-p_i). */
 static void features_match_their_formulas(void)
@@ -205,11 +228,13 @@ static void features_match_their_formulas(void)
                               -1,   0.1f, -1}; /* stride 2: the -1 belong to another sample */
     float f[N_MIA_FEATURE];
     mia_features(p, 3, 2, 0, f);
+    CU_ASSERT_EQUAL(f[MIA_CORRECTNESS], 1);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_CONFIDENCE], 0.7, 1e-7);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_ENTROPY], 0.8018185525433373, 1e-6);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_MODIFIED_ENTROPY], 0.16216724501024432, 1e-6);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_LOSS], 0.35667494393873245, 1e-6);
     mia_features(p, 3, 2, 2, f);
+    CU_ASSERT_EQUAL(f[MIA_CORRECTNESS], 0);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_CONFIDENCE], 0.1, 1e-7);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_ENTROPY], 0.8018185525433373, 1e-6);
     CU_ASSERT_DOUBLE_EQUAL(f[MIA_MODIFIED_ENTROPY], 2.959736256985638, 1e-5);
@@ -232,7 +257,7 @@ static void features_of_certain_models_are_finite(void)
 
 static void scores_point_towards_members(void)
 {
-    static const float member[] = {0.9f, 0.05f, 0.05f}, other[] = {0.4f, 0.3f, 0.3f};
+    static const float member[] = {0.9f, 0.05f, 0.05f}, other[] = {0.4f, 0.45f, 0.15f};
     float a[N_MIA_FEATURE], b[N_MIA_FEATURE];
     mia_features(member, 3, 1, 0, a);
     mia_features(other, 3, 1, 0, b);
@@ -252,6 +277,8 @@ int main(int argc, char **argv)
         {"order of the samples does not matter", order_of_the_samples_does_not_matter},
         {"bad scores are refused", bad_scores_are_refused},
         {"features match their formulas", features_match_their_formulas},
+        {"ties go to the first class", ties_go_to_the_first_class},
+        {"an attack by correctness", an_attack_by_correctness},
         {"features of certain models are finite", features_of_certain_models_are_finite},
         {"scores point towards members", scores_point_towards_members},
         CU_TEST_INFO_NULL,

@@ -390,13 +390,50 @@ static void a_unit_without_tangents_gives_the_same_bytes(void)
     }
 }
 
+/* The gradient of one sample after another, squared and added in double. */
+static void squares_equal_those_of_single_samples(void)
+{
+    enum { N = 21 };
+    for (int i = 0; i < N_TRIAL; i++) {
+        struct bench *b = mem_alloc(1, sizeof *b);
+        bench_open(b, &trials[i], N, NORM_FROZEN);
+        double *want = mem_alloc(b->m.n_param, sizeof *want);
+        model_forward(&b->m, b->w, &b->u);
+        for (int k = 0; k < N; k++) {
+            for (int lane = 0; lane < LANES; lane++)
+                b->u.weight[lane] = lane == k;
+            model_backward(&b->m, b->w, &b->u, b->dw);
+            for (int64_t j = 0; j < b->m.n_param; j++)
+                want[j] += (double)b->dw[j] * b->dw[j];
+        }
+        for (int lane = 0; lane < LANES; lane++)
+            b->u.weight[lane] = lane < N;
+        model_loss_gradient(&b->m, &b->u);
+        model_squares_from_top(&b->m, b->w, &b->u, b->rdw);
+        for (int t = 0; t < b->m.n_tensor; t++) {
+            const struct tensor *p = b->m.tensor[t];
+            double largest = 0;
+            for (int64_t j = p->offset; j < p->offset + p->count; j++)
+                largest = fmax(largest, want[j]);
+            CU_ASSERT(largest > 0);
+            for (int64_t j = p->offset; j < p->offset + p->count; j++)
+                expect_near(trials[i].name, "squares", p->name, b->rdw[j], want[j], largest);
+        }
+        free(want);
+        bench_close(b);
+        free(b);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    CU_TestInfo tests[] = {{"group mode equals the reference", group_mode_equals_the_reference},
-                           {"frozen mode equals the reference", frozen_mode_equals_the_reference},
-                           {"products are symmetric", products_are_symmetric},
-                           {"a unit without tangents gives the same bytes",
-                            a_unit_without_tangents_gives_the_same_bytes},
-                           CU_TEST_INFO_NULL};
+    CU_TestInfo tests[] = {
+        {"group mode equals the reference", group_mode_equals_the_reference},
+        {"frozen mode equals the reference", frozen_mode_equals_the_reference},
+        {"products are symmetric", products_are_symmetric},
+        {"a unit without tangents gives the same bytes",
+         a_unit_without_tangents_gives_the_same_bytes},
+        {"squares equal those of single samples", squares_equal_those_of_single_samples},
+        CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "residual", tests);
 }

@@ -183,6 +183,17 @@ static void empty_lanes_give_zero_gradient(void)
     unit_free(&u);
 }
 
+static void probabilities_may_take_the_place_of_logits(void)
+{
+    struct unit u;
+    float loss[16];
+    unit_init(&u, 10, 16, 3);
+    softmax_forward(10, 16, u.z, u.label, u.z, loss);
+    CU_ASSERT_EQUAL(memcmp(u.z, u.p, 160 * sizeof(float)), 0);
+    CU_ASSERT_EQUAL(memcmp(loss, u.loss, sizeof loss), 0);
+    unit_free(&u);
+}
+
 static double lane_dot(const struct unit *u, const float *a, const float *b, int l)
 {
     double sum = 0;
@@ -227,6 +238,82 @@ static void tangent_is_symmetric_and_positive(void)
     unit_free(&u);
 }
 
+/* --- the divergence from a teacher */
+
+/* softmax(z / T) of a lane in double. */
+static void tempered(int n_class, int lanes, const float *z, double temperature, int l, double *p)
+{
+    double largest = -INFINITY, sum = 0;
+    for (int k = 0; k < n_class; k++)
+        largest = fmax(largest, z[k * lanes + l] / temperature);
+    for (int k = 0; k < n_class; k++)
+        sum += p[k] = exp(z[k * lanes + l] / temperature - largest);
+    for (int k = 0; k < n_class; k++)
+        p[k] /= sum;
+}
+
+/* The teacher's logits are the student's plus `step` times others; dz holds something before. */
+static void check_distill(int n_class, double temperature, float spread, float step)
+{
+    enum { LANES = 32 };
+    struct unit u;
+    unit_init(&u, n_class, LANES, spread);
+    int64_t n = (int64_t)n_class * LANES;
+    float *t = mem_alloc(n, sizeof *t), *q = mem_alloc(2 * n, sizeof *q), kl[LANES];
+    double *p_t = mem_alloc(n_class, sizeof *p_t), *p_z = mem_alloc(n_class, sizeof *p_z);
+    for (int64_t i = 0; i < n; i++) {
+        t[i] = u.z[i] + step * u.rz[i];
+        u.dz[i] = 2;
+    }
+    softmax_distill(n_class, LANES, (float)temperature, t, u.z, u.weight, u.dz, kl, q);
+    double eps = bound(&u, spread / (float)temperature);
+    for (int l = 0; l < LANES; l++) {
+        double sum = 0;
+        int bad = 0;
+        tempered(n_class, LANES, t, temperature, l, p_t);
+        tempered(n_class, LANES, u.z, temperature, l, p_z);
+        for (int k = 0; k < n_class; k++) {
+            double dz = u.weight[l] * temperature * (p_z[k] - p_t[k]);
+            sum += p_t[k] * log(p_t[k] / p_z[k]);
+            bad += !(fabs(u.dz[k * LANES + l] - 2 - dz) <= 4 * temperature * eps + 0x1p-22);
+        }
+        CU_ASSERT_EQUAL(bad, 0);
+        CU_ASSERT(kl[l] >= 0 && fabs(kl[l] - sum) <= 4 * eps * (1 + sum));
+    }
+    free(t);
+    free(q);
+    free(p_t);
+    free(p_z);
+    unit_free(&u);
+}
+
+static void the_divergence_matches_its_closed_form(void)
+{
+    check_distill(2, 1, 3, 1);
+    check_distill(10, 2, 4, 2);
+    check_distill(10, 0.5, 4, 0.01f);
+    check_distill(10, 4, 30, 10);
+    check_distill(100, 1, 4, 3);
+}
+
+/* No rounding is left where student and teacher are one. */
+static void a_model_does_not_diverge_from_itself(void)
+{
+    struct unit u;
+    float q[2 * 10 * 16], kl[16];
+    unit_init(&u, 10, 16, 20);
+    memset(u.dz, 0, 10 * 16 * sizeof *u.dz);
+    softmax_distill(10, 16, 3, u.z, u.z, u.weight, u.dz, kl, q);
+    for (int i = 0; i < 10 * 16; i++)
+        CU_ASSERT_EQUAL(u.dz[i], 0);
+    for (int l = 0; l < 16; l++)
+        CU_ASSERT_EQUAL(kl[l], 0);
+    u.z[5] = NAN;
+    softmax_distill(10, 16, 3, u.z, u.z, u.weight, u.dz, kl, q);
+    CU_ASSERT(isnan(kl[5]) && isnan(u.dz[5]) && kl[6] == 0);
+    unit_free(&u);
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -234,8 +321,11 @@ int main(int argc, char **argv)
         {"extreme logits stay finite", extreme_logits_stay_finite},
         {"what is not finite shows in the loss", what_is_not_finite_shows_in_the_loss},
         {"empty lanes give zero gradient", empty_lanes_give_zero_gradient},
+        {"probabilities may take the place of logits", probabilities_may_take_the_place_of_logits},
         {"derivatives match central differences", derivatives_match_central_differences},
         {"the tangent is symmetric and positive", tangent_is_symmetric_and_positive},
+        {"the divergence matches its closed form", the_divergence_matches_its_closed_form},
+        {"a model does not diverge from itself", a_model_does_not_diverge_from_itself},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "softmax", tests);
 }

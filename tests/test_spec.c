@@ -145,6 +145,10 @@ static void lines_that_mean_nothing_are_refused(void)
     expect_error(LIST("conv 3 3 bias=maybe"), "'maybe' is none of off, on");
     expect_error(LIST("conv 3 3 init=xavier"), "'xavier' is none of default, kaiming, normal");
     expect_error(LIST("conv 3 3 name=a/b"), "name 'a/b': use");
+    expect_error(LIST("relu", "dropout"), "layer 2 'dropout': usage: dropout P");
+    expect_error(LIST("dropout half"), "'half' is no number");
+    expect_error(LIST("dropout 1"), "'1' is not in 0 to below 1");
+    expect_error(LIST("dropout nan"), "'nan' is not in 0 to below 1");
     expect_error(LIST("relu pad=1"), "there is no option 'pad'; usage: relu");
     expect_error(LIST("residual"), "usage: residual begin|skip|end");
     expect_error(LIST("residual start"), "'start' is none of begin, skip, end");

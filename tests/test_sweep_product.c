@@ -11,10 +11,10 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "harness.h"
-#include "io/record.h"
 #include "kernel/vector.h"
 #include "small_data.h"
 #include "sweep/product.h"
+#include "torch_case.h"
 
 static struct small_data table, images; /* opened by the first test, closed by the last */
 static struct model linear;             /* on the table: softmax regression */
@@ -367,127 +367,40 @@ static void a_rank_without_memory_stops_all(void)
 
 /* --- PyTorch */
 
-/* A case of the fixtures: its samples as a data set in memory. */
-struct torch_case {
-    const char *name;
-    struct dataset dataset;
-    struct share share;
-    struct model model;
-    float *w, *v;
-};
-
-static const struct record_array *find(const struct record *r, const char *name, const char *item)
+static void check_case(const struct torch_case *c, const struct record *truth)
 {
-    char path[192];
-    snprintf(path, sizeof path, "/%s/%s", name, item);
-    const struct record_array *a = record_find(r, path);
-    REQUIRE(a);
-    return a;
-}
-
-static void torch_open(struct torch_case *t, const struct record *r, const char *name)
-{
-    static int64_t hidden[] = {32, 24};
-    struct model_opts opts = {.name = MODEL_LENET5, .hidden = {2, hidden}};
-    const struct record_array *x = find(r, name, "x"), *y = find(r, name, "y");
-    int is_table = x->ndim == 2;
-    *t = (struct torch_case){.name = name};
-    t->dataset = (struct dataset){.path = (char *)"torch.h5",
-                                  .c = (int)x->dims[1],
-                                  .h = 1,
-                                  .w = 1,
-                                  .n_class = 10,
-                                  .is_u8 = !is_table,
-                                  .is_table = is_table};
-    if (is_table) {
-        opts.name = MODEL_MLP;
-    } else {
-        t->dataset.h = (int)x->dims[2];
-        t->dataset.w = (int)x->dims[3];
-        t->dataset.mean = find(r, name, "mean")->data;
-        t->dataset.std = find(r, name, "std")->data;
+    int64_t n = c->model.n_param;
+    struct comm self = small_self();
+    const struct share all = {.n_global = c->rows.n, .rows = c->rows};
+    float *v = mem_alloc(n, sizeof *v), *out = mem_alloc(n, sizeof *out);
+    for (int64_t i = 0; i < n; i++) /* as the generator says */
+        v[i] = (float)((uint32_t)(2654435761u * (uint32_t)(i + 1)) >> 16) / 32768 - 1;
+    for (int kind = PRODUCT_HESSIAN; kind <= PRODUCT_GAUSS_NEWTON; kind++) {
+        struct engine e;
+        struct product p;
+        REQUIRE(engine_init(&e, &c->model, &c->dataset, 32, NULL, NULL, &self) == IAU_OK);
+        CU_ASSERT_EQUAL(product_init(&p, &e, kind, c->w, &all, c->name), IAU_OK);
+        CU_ASSERT_EQUAL(product_apply(&p, v, out), IAU_OK);
+        torch_expect(c, truth, kind == PRODUCT_HESSIAN ? "hessian" : "gauss_newton", out, 1e-5);
+        product_free(&p);
+        engine_free(&e);
     }
-    struct shape in = {t->dataset.c, t->dataset.h, t->dataset.w};
-    t->share = (struct share){.n_global = x->dims[0]};
-    t->share.rows = (struct rows){.n = x->dims[0], .x = x->data, .label = y->data};
-    t->share.rows.sample_bytes = (size_t)shape_count(in) * (is_table ? sizeof(float) : 1);
-    REQUIRE(model_build(&t->model, &opts, in, 10) == IAU_OK);
-    t->w = mem_alloc(t->model.n_param, sizeof *t->w);
-    t->v = mem_alloc(t->model.n_param, sizeof *t->v);
-    for (int i = 0; i < t->model.n_tensor; i++) {
-        const struct tensor *tensor = t->model.tensor[i];
-        char item[128];
-        snprintf(item, sizeof item, "params/%s", tensor->name);
-        const struct record_array *a = find(r, name, item);
-        REQUIRE(record_count(a) == tensor->count);
-        memcpy(t->w + tensor->offset, a->data, (size_t)tensor->count * sizeof *t->w);
-    }
-    for (int64_t i = 0; i < t->model.n_param; i++) /* as the generator says */
-        t->v[i] = (float)((uint32_t)(2654435761u * (uint32_t)(i + 1)) >> 16) / 32768 - 1;
-}
-
-/* The stored elements of a quantity against ours, over all tensors, and each tensor's norm. */
-static void compare_with_torch(const struct torch_case *t, const struct record *r,
-                               const char *quantity, const float *got)
-{
-    double difference = 0, size = 0;
-    for (int i = 0; i < t->model.n_tensor; i++) {
-        const struct tensor *tensor = t->model.tensor[i];
-        char item[128], path[192];
-        snprintf(item, sizeof item, "%s/%s", quantity, tensor->name);
-        snprintf(path, sizeof path, "/%s/%s", t->name, item);
-        const struct record_array *a = find(r, t->name, item);
-        int64_t stride = record_attribute_find(r, path, "stride")->i64;
-        double norm = record_attribute_find(r, path, "norm")->f64, tensor_difference = 0,
-               tensor_size = 0;
-        for (int64_t k = 0; k < record_count(a); k++) {
-            double truth = record_value(a, k), d = got[tensor->offset + k * stride] - truth;
-            tensor_difference += d * d;
-            tensor_size += truth * truth;
-        }
-        double error = sqrt(tensor_difference / tensor_size);
-        double norm_error = fabs(vector_norm(got + tensor->offset, tensor->count) - norm) / norm;
-        CU_ASSERT_TRUE(error < 1e-5);
-        CU_ASSERT_TRUE(norm_error < 1e-5);
-        if (error >= 1e-5 || norm_error >= 1e-5)
-            printf("%s: error %.2e, of the norm %.2e\n", path, error, norm_error);
-        difference += tensor_difference;
-        size += tensor_size;
-    }
-    CU_ASSERT_TRUE(sqrt(difference / size) < 3e-6);
+    free(v);
+    free(out);
 }
 
 static void products_agree_with_pytorch(void)
 {
     static const char *const names[] = {"lenet5_3", "lenet5_1", "mlp"};
-    struct record inputs = {0}, truth = {0};
-    struct comm self = small_self();
-    char *path[2] = {harness_fixture("fixtures/torch.h5"),
-                     harness_fixture("fixtures/torch_products.h5")};
-    REQUIRE(record_read(&inputs, path[0]) == IAU_OK && record_read(&truth, path[1]) == IAU_OK);
+    static struct torch_case c; /* must not move */
+    struct record truth;
+    torch_read(&truth, "torch_products.h5");
     for (int i = 0; i < 3; i++) {
-        struct torch_case t;
-        torch_open(&t, &inputs, names[i]);
-        float *out = mem_alloc(t.model.n_param, sizeof *out);
-        for (int kind = PRODUCT_HESSIAN; kind <= PRODUCT_GAUSS_NEWTON; kind++) {
-            struct engine e;
-            struct product p;
-            REQUIRE(engine_init(&e, &t.model, &t.dataset, 32, NULL, NULL, &self) == IAU_OK);
-            CU_ASSERT_EQUAL(product_init(&p, &e, kind, t.w, &t.share, names[i]), IAU_OK);
-            CU_ASSERT_EQUAL(product_apply(&p, t.v, out), IAU_OK);
-            compare_with_torch(&t, &truth, kind == PRODUCT_HESSIAN ? "hessian" : "gauss_newton",
-                               out);
-            product_free(&p);
-            engine_free(&e);
-        }
-        free(out);
-        free(t.w);
-        free(t.v);
+        torch_case_open(&c, names[i]);
+        check_case(&c, &truth);
+        torch_case_close(&c);
     }
-    record_free(&inputs);
     record_free(&truth);
-    free(path[0]);
-    free(path[1]);
 }
 
 int main(int argc, char **argv)

@@ -33,7 +33,8 @@ static struct problem problem_make(struct conv_shape s)
     p.n_in = (int64_t)s.c_in * s.h_in * s.w_in * s.lanes;
     p.n_out = (int64_t)s.c_out * s.h_out * s.w_out * s.lanes;
     p.n_w = (int64_t)s.c_out * s.c_in * s.k * s.k;
-    p.n_scratch = max_i64(conv_wino_scratch_floats(&s), conv_direct_scratch_floats(&s));
+    p.n_scratch = max_i64(conv_wino_scratch_floats(&s),
+                          max_i64(conv_direct_scratch_floats(&s), conv_direct_gradient_floats(&s)));
     for (int i = 0; i < 2; i++) {
         p.in[i] = filled(p.n_in, 10 + i);
         p.out[i] = filled(p.n_out, 20 + i);

@@ -147,6 +147,28 @@ out:
     return rc;
 }
 
+/* Masks on images and vectors, on the input, after tanh and after ReLU in place. */
+static int build_dropout(struct model *m)
+{
+    *m = (struct model){.in = {2, 7, 6}, .n_dropout = 4};
+    int rc = IAU_OK;
+    layer_dropout(append(m), m->in, 0.25, 0);
+    TRY(add_conv(m, "first", 5, 3, 1, 1));
+    add_tanh(m);
+    layer_dropout(append(m), (struct shape){5, 7, 6}, 0.5, 1);
+    TRY(add_pool(m, 2));
+    TRY(add_dense(m, "second", 12));
+    add_relu(m);
+    layer_dropout(append(m), (struct shape){12, 1, 1}, 0.3, 2);
+    TRY(add_dense(m, "third", 9));
+    add_relu(m);
+    layer_dropout(append(m), (struct shape){9, 1, 1}, 0, 3);
+    TRY(add_dense(m, "last", 4));
+    rc = finish(m);
+out:
+    return rc;
+}
+
 static int build_relu_first(struct model *m)
 {
     *m = (struct model){.in = {11, 1, 1}};
@@ -177,6 +199,8 @@ const struct example trial_examples[] = {
     {"mixed, 64 of 64", build_mixed, 64, 64, 0},
     {"pool first, 16 of 16", build_pool_first, 16, 16, 0},
     {"relu first, 9 of 16", build_relu_first, 16, 9, 0},
+    {"dropout, 16 of 16", build_dropout, 16, 16, 0},
+    {"dropout, 37 of 64", build_dropout, 64, 37, 0},
     {0},
 };
 
@@ -214,6 +238,12 @@ void trial_init(struct trial *t, const struct example *e)
     t->g = mem_alloc(t->m.n_param, sizeof *t->g);
     t->wd = mem_alloc(t->m.n_param, sizeof *t->wd);
     t->gd = mem_alloc(t->m.n_param, sizeof *t->gd);
+    for (int k = 0; k < e->n; k++)
+        t->u.id[k] = 100 - 7 * k;
+    t->u.drops = model_has_dropout(&t->m);
+    t->u.dropout = (struct dropout){.seed = 5, .epoch = 2, .id = t->u.id};
+    t->set.masks = &t->u;
+    model_forward(&t->m, t->w, &t->u); /* for the masks */
     for (uint64_t seed = 1; seed < 50 && !(t->truth.margin > margin); seed++) {
         fill_samples(t, seed);
         model_init_params(&t->m, seed, t->w);

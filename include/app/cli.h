@@ -10,6 +10,7 @@ enum command {
     COMMAND_TRAIN,
     COMMAND_UNLEARN,
     COMMAND_EVALUATE,
+    COMMAND_AUDIT,
     COMMAND_RUN,
     COMMAND_INSPECT,
     COMMAND_CAMPAIGN,
@@ -29,11 +30,11 @@ struct cli {
     enum command command;
     int help, version;  /* print that and stop; nothing else is checked then */
     int quiet, verbose; /* not both; verbose: errors say where in the source they arose */
-    int force;   /* import, train, unlearn, evaluate, run, campaign: replace outputs that are in the
-                    way */
+    int force;   /* import, train, unlearn, evaluate, audit, run, campaign: replace outputs that are
+                    in the   way */
     int strict;  /* the same: ranks that may give other bytes than equal nodes are an error */
     int dry_run; /* the same, but for import: check and print the plan */
-    const char *config; /* train, unlearn, evaluate, run, campaign: the YAML file */
+    const char *config; /* train, unlearn, evaluate, audit, run, campaign: the YAML file */
     int n_override;
     const char **override;     /* owned array; "--section.key=value", as config_parse takes them */
     struct source_opts source; /* owned; import: the settings data.source.*, as options */

@@ -41,8 +41,6 @@ int job_engine(const struct job *job, const struct train_opts *train, struct eng
 /** Collective. Make output.dir and `folder` where they are missing, and open progress.csv in
  * output.dir; fine when that is done already. */
 int job_begin_output(struct job *job, const char *folder);
-/** Local. Whether a folder is there. */
-int job_has_folder(const char *folder);
 /** Local. Whether files can be written to the folder that the setting `key` names; it need not be
  * there yet: then its nearest parent counts. @return IAU_OK or IAU_ERR_IO */
 int job_check_folder(const char *key, const char *folder);

@@ -3,6 +3,7 @@
 #define IAU_APP_STAGE_H
 
 #include "app/job.h"
+#include "io/output.h"
 #include "io/record.h"
 #include "train/trainer.h"
 
@@ -10,10 +11,11 @@ enum stage_kind { STAGE_ORIGIN, STAGE_RETRAIN, STAGE_METHOD };
 
 struct stage {
     enum stage_kind kind;
-    int index;                               /* of the origin, or of the method */
-    int origin;                              /* index of the origin it belongs to */
-    char *folder;                            /* owned; of its files, as config_folder says */
-    char *name;                              /* owned */
+    int index;               /* of the origin, of the twin (config_twins), or of the method */
+    int origin;              /* index of the origin it belongs to */
+    struct train_opts train; /* what it, or its origin, is trained with */
+    char *folder;            /* owned; of its files, as config_folder says */
+    char *name;              /* owned */
     char *path, *restart_path, *origin_path; /* owned */
 };
 
@@ -22,21 +24,19 @@ struct stage_list {
     struct stage *stage; /* owned: origins, then twins, then methods */
 };
 
-enum stage_state { STAGE_MISSING, STAGE_DONE, STAGE_RESUMABLE };
-
 /** Local. All stages of a config. @return IAU_OK or IAU_ERR_MEM */
 int stage_list_init(struct stage_list *l, const struct job *job);
 void stage_list_free(struct stage_list *l);
 /** Local. Keep the first n stages. */
 void stage_list_cut(struct stage_list *l, int n);
 const char *stage_kind_name(enum stage_kind k);
+/** Local. How many stages of a kind a config has. */
+int stage_count(const struct config *cfg, enum stage_kind k);
 /** Local. The settings that a kind of stage depends on. */
 enum config_scope stage_scope(enum stage_kind k);
-/** Local. A stage's name, which is also its file's; `index` counts methods for a method, else
- * origins. The caller frees; NULL when memory is short. */
+/** Local. A stage's name, which is also its file's; `index` as in struct stage. The caller frees;
+ * NULL when memory is short. */
 char *stage_name(const struct config *cfg, enum stage_kind kind, int index);
-/** Local. The training settings a stage runs with. */
-const struct train_opts *stage_train_opts(const struct job *job, const struct stage *s);
 /** Local. The training set of a stage: D, or D_r where it retrains. */
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
@@ -47,22 +47,17 @@ int stage_counts_epochs(const struct job *job, const struct stage *s);
  * naming them, unless --force, which counts an output as missing, and a restart file of other
  * settings, too. @param settings  from stage_settings */
 int stage_find(const struct job *job, const struct stage *s, const char *settings,
-               enum stage_state *state);
+               enum output_state *state);
 /** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a
  * method, and where that is gone the method's own. The caller frees *settings. */
 int stage_settings(const struct job *job, const struct stage *s, char **settings);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
 int stage_has_origin(const struct job *job, const struct stage *s);
-/** Local. Compare the settings stored in the file `path` (NULL: none) with those of now.
- *  @return IAU_OK or `code`, with a message that names the settings that differ and ends with
- * `advice` */
-int stage_compare(const char *path, const char *there, const char *here, int code,
-                  const char *advice);
 /** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method
  * whose origin they are yet to make, all settings but the origin's digest are compared. Errors are
  * those of stage_settings and stage_find. */
 int stage_preview(const struct job *job, const struct stage *s, unsigned kinds,
-                  enum stage_state *state);
+                  enum output_state *state);
 /** Collective. Before the stages in the bit set `kinds` run: is there anything in the way of one of
  * them, and can each write its file and train on its samples? @return an agreed code, and nothing
  * is changed */

@@ -7,12 +7,17 @@
 
 enum {
     EXACT_BITS_VALUE = 20, /* |one sample's addend| < 2^20: gradients, losses */
-    EXACT_BITS_SQUARE = 40 /* squares of such */
+    EXACT_BITS_SQUARE = 40 /* squares of such: for the small ones among them, see exact_split */
 };
 
 /** Local. The scale 2^(62 - bits - ceil(log2 n)) for a sum over `n` >= 1 samples: n addends below
- * 2^bits cannot overflow. */
+ * 2^bits, which may be negative, cannot overflow. */
 double exact_scale(int64_t n, int bits);
+/** Local. Halves of addends of a wide range, to be summed apart: high[i] = the multiple of 1/scale
+ * nearest to x[i], and x[i] becomes the rest, exactly. */
+void exact_split(float *x, int64_t n, double scale, float *high);
+/** Local. The `bits` of the rests. */
+int exact_rest_bits(double scale);
 /** Local. acc[i] += round(x[i] * scale) for i in [0, n).
  *  @param scale  a power of two from `exact_scale` with the same `bits`
  *  @return how many x are not finite or reach 2^bits; their addend is 0 */

@@ -12,7 +12,10 @@ enum rng_purpose {
     RNG_AUGMENT,
     RNG_POWER,
     RNG_RELABEL,
-    RNG_POISON
+    RNG_POISON,
+    RNG_DROPOUT,
+    RNG_AUDIT,
+    RNG_NOISE
 };
 
 struct rng {
@@ -29,6 +32,8 @@ void rng_words(const struct rng *r, uint64_t index, uint32_t out[4]);
 void rng_words_id(const struct rng *r, int64_t id, uint32_t out[4]);
 /** Local. Uniform in [0, 1) with 24 bits, exactly representable as float. */
 float rng_uniform(const struct rng *r, uint64_t index);
+/** Local. Standard normal, by Box and Muller. */
+double rng_normal(const struct rng *r, uint64_t index);
 /** Local. Fisher-Yates permutation of v[0..n) with 64-bit draws reduced by multiplication; n <
  * 2^31. */
 void rng_permute_i32(const struct rng *r, int32_t *v, int64_t n);

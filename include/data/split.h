@@ -35,6 +35,8 @@ int index_set_all(struct index_set *s, enum dataset_part part, int64_t n);
 /** Up to n rows of a set, drawn at random: those at the first n places of numpy's permutation.
  * Sorted. */
 int index_set_sample(struct index_set *out, const struct index_set *set, int64_t n, uint32_t seed);
+/** *out = the rows of a and of b, both of one part; a row that is in both is IAU_ERR_DATA. */
+int index_set_join(struct index_set *out, const struct index_set *a, const struct index_set *b);
 /** *out = a without b, both of one part. b must be inside a, else IAU_ERR_DATA. */
 int index_set_minus(struct index_set *out, const struct index_set *a, const struct index_set *b);
 /** Whether a row is in the set. */

@@ -8,10 +8,11 @@
 
 /* X(field, name in files, sign): sign * feature is a score, higher for samples that look like
  * members. */
-#define IAU_MIA_FEATURE_LIST(X)                                                                 \
-    X(MIA_CONFIDENCE, "confidence", 1)              /* softmax probability of the true label */ \
-    X(MIA_ENTROPY, "entropy", -1)                   /* of the softmax, in nats */               \
-    X(MIA_MODIFIED_ENTROPY, "modified_entropy", -1) /* one that knows the true label */         \
+#define IAU_MIA_FEATURE_LIST(X)                                                                  \
+    X(MIA_CORRECTNESS, "correctness", 1)            /* 1 where the label is predicted, else 0 */ \
+    X(MIA_CONFIDENCE, "confidence", 1)              /* softmax probability of the true label */  \
+    X(MIA_ENTROPY, "entropy", -1)                   /* of the softmax, in nats */                \
+    X(MIA_MODIFIED_ENTROPY, "modified_entropy", -1) /* one that knows the true label */          \
     X(MIA_LOSS, "loss", -1)                         /* cross-entropy, in nats */
 
 enum mia_feature {

@@ -23,6 +23,8 @@ int file_commit(const char *temporary, const char *path);
 /** Local. 1 if a regular file is there, 0 if nothing is, else an error as negative code with
  * message. */
 int file_exists(const char *path);
+/** Local. Whether a directory is there. */
+int file_is_directory(const char *path);
 /** Local. IAU_OK if `path` may be created or replaced: its directory exists and is writable, and
  * what is there, if anything, is a regular file. */
 int file_check_target(const char *path);

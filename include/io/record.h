@@ -74,6 +74,8 @@ int record_write(const struct record *r, const char *path);
  *  @return IAU_OK, IAU_ERR_IO, IAU_ERR_FORMAT (names path and, where known, the object) or
  * IAU_ERR_MEM */
 int record_read(struct record *r, const char *path);
+/** The same with the arrays at and below `prefix` only. */
+int record_read_part(struct record *r, const char *path, const char *prefix);
 /** The same without the arrays: attributes alone, however large the file. A file that is damaged or
  * cut short in its structure is an error here, too; damage inside of arrays goes unseen. */
 int record_read_attributes(struct record *r, const char *path);

@@ -14,6 +14,9 @@ void relu_mask(int64_t n, const float *y, const float *dy, float *dx);
 void vector_add(int64_t n, const float *a, const float *b, float *y);
 void vector_add_relu(int64_t n, const float *a, const float *b, float *y);
 
+/** y = a b; y may be a or b. */
+void vector_multiply(int64_t n, const float *a, const float *b, float *y);
+
 /** y = tanh(x), to 2 ulp. */
 void tanh_forward(int64_t n, const float *x, float *y);
 /** dx = (1 - y^2) dy; also R{y} from R{x}. */

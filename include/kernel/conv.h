@@ -17,7 +17,7 @@ struct conv_shape {
     int lanes; /* samples of a unit, a multiple of 16 */
 };
 
-/** Workspace in floats that the three functions below need for this shape; may be 0. */
+/** Workspace in floats that the functions below need for this shape. */
 int64_t conv_scratch_floats(const struct conv_shape *s);
 /** out = bias + SUM_p in[p] * w[p]. `bias` [c_out] or NULL. */
 void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[],
@@ -29,5 +29,9 @@ void conv_input_grad(const struct conv_shape *s, int n_pair, const float *const 
  * dout[0]. The lanes of a unit are added in float in a fixed order. */
 void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                       const float *const dout[], float *dw, float *dbias, float *scratch);
+/** Squares of each sample's own weight gradient: dw = SUM over lanes of (SUM over positions of dout
+ * x in)^2, and dbias (or NULL) the same of dout. Of one pair. */
+void conv_weight_squares(const struct conv_shape *s, const float *in, const float *dout, float *dw,
+                         float *dbias, float *scratch);
 
 #endif

@@ -5,6 +5,8 @@
 #ifndef IAU_KERNEL_DENSE_H
 #define IAU_KERNEL_DENSE_H
 
+#include <stdint.h>
+
 struct dense_shape {
     int n_in, n_out;
     int lanes; /* samples of a unit, a multiple of 16 */
@@ -19,5 +21,10 @@ void dense_input_grad(const struct dense_shape *s, int n_pair, const float *cons
 /** dw = SUM_p dout[p] in[p]^T; dbias [n_out] (or NULL) = sum of dout[0] over lanes. */
 void dense_weight_grad(const struct dense_shape *s, int n_pair, const float *const in[],
                        const float *const dout[], float *dw, float *dbias);
+/** Squares of each sample's own weight gradient, one pair: dw = SUM over lanes of (dout in)^2, and
+ * dbias (or NULL) the same of dout. @param scratch  [dense_squares_floats(s)] */
+void dense_weight_squares(const struct dense_shape *s, const float *in, const float *dout,
+                          float *dw, float *dbias, float *scratch);
+int64_t dense_squares_floats(const struct dense_shape *s);
 
 #endif

@@ -38,6 +38,11 @@ void norm_forward(const struct norm_shape *s, float eps, const float *x, const f
  *      dx = weight inv (dy - mean(dy) - xhat mean(dy xhat)). */
 void norm_backward(const struct norm_shape *s, const float *x, const float *dy, const float *weight,
                    const float *bias, float *kept, float *dx, float *dweight, float *dbias);
+/** The same with frozen statistics and with dweight, dbias = SUM over samples of the squares of
+ * each sample's own part. */
+void norm_backward_squares(const struct norm_shape *s, const float *x, const float *dy,
+                           const float *weight, const float *bias, float *kept, float *dx,
+                           float *dweight, float *dbias);
 /** R{y} from R{x} (NULL: 0) and the directions vweight, vbias:
  *      R{xhat} = inv (R{x} - mean(R{x}) - xhat mean(R{x} xhat)). */
 void norm_forward_tangent(const struct norm_shape *s, const float *x, const float *rx,

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /** p [n_class][lanes] = softmax(z), and loss[lane] = log SUM exp z - z_label (log-sum-exp form).
- *  @param label [lanes], each in [0, n_class); loss may be NULL */
+ *  @param label [lanes], each in [0, n_class); loss may be NULL; p may be z */
 void softmax_forward(int n_class, int lanes, const float *z, const int32_t *label, float *p,
                      float *loss);
 /** dz = weight (p - onehot(label)) per lane: the gradient of the SUM over lanes of weight x loss.

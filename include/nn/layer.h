@@ -41,6 +41,14 @@ struct node {
 /* Whose mean and variance batch norm uses: the running ones, or those of the unit (training). */
 enum norm_mode { NORM_FROZEN, NORM_GROUP };
 
+/* What dropout draws from: masks are addressed by seed, epoch, layer and the stable id of a sample,
+ * so that they are the same wherever and with whomever a sample is computed. */
+struct dropout {
+    uint64_t seed;
+    int64_t epoch;
+    const int64_t *id; /* borrowed, [n] of the unit's samples */
+};
+
 /* What a pass hands to every layer: flat vectors, in which a layer finds its part by its tensors'
  * offsets, and what the unit is. */
 struct weights {
@@ -51,7 +59,8 @@ struct weights {
     float *rdw; /* its tangent: Hessian times v, written */
     int n;      /* samples of the unit; lanes beyond are empty */
     enum norm_mode norm;
-    const struct node *skip; /* of an add layer: the node that is added to its input */
+    const struct dropout *dropout; /* NULL: nothing is dropped, as in evaluation */
+    const struct node *skip;       /* of an add layer: the node that is added to its input */
 };
 
 struct layer {
@@ -64,6 +73,8 @@ struct layer {
                                                 all parameters */
     int k, stride, pad;                      /* convolution and pooling */
     int relu;                                /* batch norm and add: ReLU on the result */
+    double rate;                             /* dropout: probability of a zero */
+    int number;                              /* dropout: counted over the model */
     int back;  /* the input is the output of the layer this many before the previous one; 0 in a
                   plain chain */
     int skip;  /* add: node that is added to the input (node i + 1 is made by layer i, node 0 is the
@@ -80,7 +91,7 @@ struct layer_ops {
     int needs_output; /* the backward passes read out->a, so nobody may change it but monotonically
                        */
     /** Floats that the output node keeps between passes; NULL: none. */
-    int64_t (*kept_floats)(const struct layer *l);
+    int64_t (*kept_floats)(const struct layer *l, int lanes);
     /** Floats of workspace the passes need. */
     int64_t (*scratch_floats)(const struct layer *l, int lanes);
     /** out->a from in->a. */
@@ -89,6 +100,10 @@ struct layer_ops {
     /** dw, and in->da unless NULL, from out->da. */
     void (*backward)(const struct layer *l, int lanes, const struct weights *p,
                      const struct node *in, const struct node *out, float *scratch);
+    /** As backward, with dw = the sum over samples of the squares of each sample's own part; with
+     * frozen statistics only. NULL: a layer without parameters, backward does. */
+    void (*squares)(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch);
     /** out->ra from in->ra and v, on the stored activations. */
     void (*forward_tangent)(const struct layer *l, int lanes, const struct weights *p,
                             const struct node *in, const struct node *out, float *scratch);
@@ -124,6 +139,9 @@ int layer_avgpool(struct layer *l, struct shape in, int k, int stride);
 void layer_global_pool(struct layer *l, struct shape in);
 void layer_relu(struct layer *l, struct shape in);
 void layer_tanh(struct layer *l, struct shape in);
+/** Zero features at random in training, each with probability `rate` < 1, and scale the others by 1
+ * / (1 - rate), as torch does. @param number  tells the masks of a model's dropout layers apart */
+void layer_dropout(struct layer *l, struct shape in, double rate, int number);
 /** Input plus the node `skip` of the same shape, the end of a residual connection. */
 void layer_add(struct layer *l, struct shape in, int skip);
 /** Node index of the input of layer i. */

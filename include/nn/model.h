@@ -24,6 +24,7 @@ struct model {
     struct layer layer[MODEL_MAX_LAYERS];
     int64_t n_param;  /* floats in the flat vector that are parameters */
     int64_t n_buffer; /* floats behind them */
+    int n_dropout;    /* dropout layers */
     int n_tensor;     /* over all layers */
     const struct tensor
         *tensor[MODEL_MAX_LAYERS * LAYER_MAX_TENSORS]; /* views into the layers, in vector order */
@@ -44,6 +45,12 @@ static inline int model_has_groups(const struct model *m)
     return m->n_buffer > 0;
 }
 
+/* Whether training drops features. */
+static inline int model_has_dropout(const struct model *m)
+{
+    return m->n_dropout > 0;
+}
+
 enum unit_passes { UNIT_FORWARD, UNIT_GRADIENT, UNIT_TANGENT }; /* each includes those before it */
 
 /* One unit of samples on its way through the model: everything that the passes store. */
@@ -53,6 +60,9 @@ struct unit {
     int32_t label[UNIT_MAX_LANES];
     float weight[UNIT_MAX_LANES]; /* 1 or 0 */
     enum norm_mode norm;        /* whose statistics batch norm uses; not to change between passes */
+    int drops;                  /* dropout is active; not to change between passes */
+    struct dropout dropout;     /* if so; its ids are `id` */
+    int64_t id[UNIT_MAX_LANES]; /* stable ids of the samples, if so */
     float loss[UNIT_MAX_LANES]; /* by model_forward */
     struct node node[MODEL_MAX_LAYERS + 1];
     float *p; /* [n_class][lanes] probabilities, by model_forward */
@@ -100,6 +110,10 @@ void model_backward(const struct model *m, const float *w, struct unit *u, float
  * da; and from whatever stands there down to the parameters. */
 void model_loss_gradient(const struct model *m, struct unit *u);
 void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw);
+/** squares [n_param] = SUM over samples of the square of each sample's own part of what
+ * model_backward_from_top gives, from whatever stands in the top node's da; frozen statistics only,
+ * since through those of a group samples have no parts of their own. */
+void model_squares_from_top(const struct model *m, const float *w, struct unit *u, float *squares);
 /** rdw [n_param] = (SUM over samples of the Hessian of the loss) v, exact (R-operator, Pearlmutter
  * 1994); after model_backward at the same w. */
 void model_hessian_product(const struct model *m, const float *w, const float *v, struct unit *u,

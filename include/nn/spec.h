@@ -4,6 +4,7 @@
  *   conv OUT K [stride=1] [pad=0] [bias=on|off] [init=default|kaiming|normal] [name=convN]
  *   batchnorm [name=bnN]
  *   relu | tanh
+ *   dropout P                        zeros features in training, each with probability P
  *   maxpool K [stride=K]
  *   avgpool [K] [stride=K]           without K: over the whole channel
  *   dense OUT|classes [init=...] [name=fcN]
@@ -30,6 +31,7 @@ enum spec_kind {
     SPEC_MAXPOOL,
     SPEC_AVGPOOL,
     SPEC_DENSE,
+    SPEC_DROPOUT,
     SPEC_RESIDUAL_BEGIN,
     SPEC_RESIDUAL_SKIP,
     SPEC_RESIDUAL_END
@@ -44,6 +46,7 @@ struct layer_spec {
     enum spec_kind kind;
     int size[2]; /* input: H, W; conv: OUT, K; pools: K, 0 for all; dense: OUT or SPEC_CLASSES */
     int stride, pad, bias;
+    double rate; /* dropout */
     enum spec_init init;
     char name[TENSOR_NAME_CHARS - 24]; /* leaves room for `.num_batches_tracked` */
 };

@@ -8,18 +8,29 @@
 #include <stdint.h>
 
 struct comm {
-    MPI_Comm mpi; /* owned; a duplicate of the world, or MPI_COMM_NULL when empty */
+    MPI_Comm mpi; /* owned; a duplicate of the world or a part of it, or MPI_COMM_NULL when empty */
     int rank, size;
     int one_host; /* all ranks share memory */
+    int is_part;  /* of another communicator, by comm_split */
 };
 
 /** Collective over the world. MPI_Init (funneled threads) and a communicator of our own. */
 int comm_start(struct comm *c, int *argc, char ***argv);
 /** Collective. Release the communicator and MPI_Finalize. */
 void comm_stop(struct comm *c);
+/** Collective over `c`. Ranks that pass the same color >= 0 become one part, in the order of their
+ * ranks in `c`; every rank is in one. Everything in this header then works within the part alone,
+ * and parts go their own ways, until all ranks of `c` meet in a call on `c` again: whoever leaves
+ * work in a part, with an error or without, goes there first. Lines for people still come from rank
+ * 0 of the job only. comm_free releases the part. */
+void comm_split(struct comm *part, const struct comm *c, int color);
+/** Collective over the part. Fine on an empty one. */
+void comm_free(struct comm *part);
 /** Collective. Turn per-rank codes into one code known to every rank: IAU_OK only if all pass
  * IAU_OK, else the highest code passed; the lowest rank that raised it prints its message, and its
- * number unless it is 0; the others forget theirs. */
+ * number unless it is 0; the others forget theirs. In a part nothing is printed yet: that rank
+ * keeps its message, so that the agreement over the whole that follows prints one line, whatever
+ * the number of parts that failed. Who goes on in a part after an error calls error_clear. */
 int comm_agree(const struct comm *c, int rc);
 /** Collective. Whether any rank was asked to stop. */
 int comm_stop_requested(const struct comm *c);
@@ -42,6 +53,22 @@ void comm_barrier(const struct comm *c);
  * that differ from rank 0. @param what  what the value stands for, with the step, for the message
  */
 int comm_check_equal(const struct comm *c, uint64_t value, const char *what);
+/* Word between parts that go their own ways: any rank may ring, once, and the others hear it when
+ * they listen. */
+struct comm_bell {
+    const struct comm *comm; /* borrowed; the whole */
+    MPI_Request *request;    /* owned, [size] */
+    int rung;                /* by this rank */
+};
+
+/** Local. @return IAU_OK or IAU_ERR_MEM */
+int comm_bell_init(struct comm_bell *b, const struct comm *whole);
+/** Local. Ring, unless this rank has. */
+void comm_bell_ring(struct comm_bell *b);
+/** Local. Whether a ring has arrived, or this rank has rung. */
+int comm_bell_rung(const struct comm_bell *b);
+/** Collective over the whole. End and release; fine on a bell that is not in use, on all ranks. */
+void comm_bell_free(struct comm_bell *b);
 /** Local. This host's name, in buf. @return buf */
 const char *comm_host(char *buf, size_t size);
 /** Local. The MPI library's name and version on one line. */

@@ -9,13 +9,15 @@
 enum { SUMS_MAX_SEGMENTS = 4, SUMS_MAX_VALUES = 16 };
 
 struct segment {
-    int64_t begin;     /* of its vector in an accumulator; its values follow */
-    int64_t n_vector;  /* floats a unit adds, such as n_param; may be 0 */
-    int n_value;       /* doubles a unit adds, such as loss and hits */
-    int64_t n_samples; /* global, over which the sum runs: fixes the scale */
-    double scale;
-    int expects_one;   /* addend of the vector, which is then: */
-    const float *lone; /* borrowed */
+    int64_t begin;      /* of its vector in an accumulator; its values follow */
+    int64_t n_vector;   /* floats a unit adds, such as n_param; may be 0 */
+    int n_value;        /* doubles a unit adds, such as loss and hits */
+    int64_t n_samples;  /* global, over which the sum runs: fixes the scales */
+    int bits;           /* one sample's addend is below 2^bits: EXACT_BITS_VALUE, unless set */
+    double scale;       /* of the vector */
+    double value_scale; /* of the values, which are below 2^EXACT_BITS_VALUE */
+    int expects_one;    /* addend of the vector, which is then: */
+    const float *lone;  /* borrowed */
 };
 
 struct sums {
@@ -44,6 +46,9 @@ int sums_init(struct sums *s, int n_segment, const int64_t *n_vector, int n_valu
 void sums_free(struct sums *s);
 /** Local. Start anew and fix the scales for sums over n_samples[segment] >= 1 samples. */
 void sums_begin(struct sums *s, const int64_t *n_samples);
+/** Local. Between sums_begin and the first addend: let a segment's vector have addends below
+ * 2^bits, not 2^EXACT_BITS_VALUE. */
+void sums_set_bits(struct sums *s, int segment, int bits);
 /** Local. Promise that a segment's vector gets one addend over all threads and ranks, which stays
  * in place until its mean or total is taken: it is then not turned to integers and back, with the
  * same result. */

@@ -42,7 +42,7 @@ struct engine {
     struct unit
         *kept; /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
     enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen
-                                 everywhere else */
+                                  everywhere else. Dropout is active with NORM_GROUP alone */
     int64_t bucket; /* parameters whose reduction may start before a step ends; 0: none does */
     enum phase
         phase; /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
@@ -71,6 +71,7 @@ struct work {
     int64_t n;
     struct share_stream *stream;       /* of a share that is not in memory as a whole, or NULL */
     const struct augment *augment;     /* or NULL: samples as they are */
+    const struct dropout *dropout;     /* or NULL: none; rows need ids then */
     const struct objective *objective; /* of a step, whose rows need ids for other labels; NULL: the
                                           cross-entropy with their labels */
 };

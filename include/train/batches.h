@@ -19,6 +19,8 @@ struct batches {
     struct shard_plan plan;
     struct feed feed;
     struct augment augment;
+    int drops; /* in steps, features are dropped */
+    struct dropout dropout;
 };
 
 /** Local. The cut of an epoch over `n` samples into steps; with `groups`, without units that are

@@ -28,6 +28,7 @@ struct restart {
 
 enum restart_type {
     RESTART_PARAMS,  /* float [n_param], a data set a tensor below `path` */
+    RESTART_DOUBLES, /* the same of double */
     RESTART_BUFFERS, /* the buffers behind the parameters of float [n_param + n_buffer] */
     RESTART_I64,
     RESTART_F64,

@@ -50,7 +50,7 @@ struct tuning {
     void (*begin_epoch)(void *ctx, int64_t epoch);
     /** Collective, may be NULL. After an epoch, at w: set *enough to stop; the answer is the same
      * on every rank. */
-    int (*end_epoch)(void *ctx, const float *w, int *enough);
+    int (*end_epoch)(void *ctx, int64_t epoch, const float *w, int *enough);
     void *ctx;                 /* of these two */
     const char *name;          /* for messages and progress */
     struct restart *restart;   /* borrowed; NULL: no restart files, and nothing stops the run */
@@ -58,8 +58,8 @@ struct tuning {
 };
 
 /** Collective. `o` gets the parameters, with a history row an epoch: epoch, loss_retain,
- * loss_forget (means of the objective, NAN where no pass went over such samples), lr, distance (||w
- * - start||), seconds_s. Empty on error.
+ * loss_forget (means of the objective over the steps of `forget` and of all other sets, NAN without
+ * any), lr, distance (||w - start||), seconds_s. Empty on error.
  *  @return IAU_OK, IAU_STOPPED after a stop request with the restart file written, or an agreed
  * error: IAU_ERR_NUMERIC, naming epoch and step, where the objective runs off */
 int tuning_run(struct outcome *o, const struct tuning *t);

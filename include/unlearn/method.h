@@ -1,6 +1,6 @@
 /* A method of unlearning: from an origin's parameters to others, given who is to be forgotten. Each
  * is one file of its own formula on the shared sweeps and steps. Batch norm is frozen throughout,
- * so that sums over samples separate. */
+ * so that sums over samples separate, and nothing is dropped. */
 #ifndef IAU_UNLEARN_METHOD_H
 #define IAU_UNLEARN_METHOD_H
 
@@ -26,13 +26,18 @@ struct unlearn {
 /* Sizes that a method's work grows with. */
 struct unlearn_sizes {
     int64_t train, retain, forget, valid;
+    int n_class;
     int has_gradient_sum; /* the origin's file holds it */
 };
 
-/* Work of a method, for plans: samples read, and gradients (a Hessian product counts as two). */
+/* Work of a method, for plans: samples read, and gradients. */
 struct unlearn_load {
     double rows, gradients;
 };
+
+/* What a sample's forward pass and Hessian product count as, in gradients. */
+#define LOAD_FORWARD (1 / 3.0)
+#define LOAD_PRODUCT 2.0
 
 struct method {
     /** One paragraph for people: the formula, where it is from, and where ours differs from it. */
@@ -52,6 +57,8 @@ struct method {
 /** The method of a name. Retraining, which starts from no origin, has no `run`. */
 const struct method *method_of(enum method_name name);
 
-extern const struct method method_iau, method_curvature, method_finetune;
+extern const struct method method_iau, method_curvature, method_finetune, method_ascent,
+    method_neggrad_plus, method_random_label, method_scrub, method_salun, method_influence,
+    method_fisher, method_ssd;
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "sweep/product.h"
 #include "train/opts.h"
 
 /* X(enumerator, name in settings) */
@@ -11,7 +12,15 @@
     X(METHOD_IAU, "iau")                     \
     X(METHOD_IAU_CURVATURE, "iau_curvature") \
     X(METHOD_RETRAIN, "retrain")             \
-    X(METHOD_FINETUNE, "finetune")
+    X(METHOD_FINETUNE, "finetune")           \
+    X(METHOD_ASCENT, "ascent")               \
+    X(METHOD_NEGGRAD_PLUS, "neggrad_plus")   \
+    X(METHOD_RANDOM_LABEL, "random_label")   \
+    X(METHOD_SCRUB, "scrub")                 \
+    X(METHOD_SALUN, "salun")                 \
+    X(METHOD_INFLUENCE, "influence")         \
+    X(METHOD_FISHER, "fisher")               \
+    X(METHOD_SSD, "ssd")
 
 enum method_name {
 #define X(enumerator, name) enumerator,
@@ -48,6 +57,43 @@ struct curvature_opts {
     double average;   /* last share of the repair's steps whose parameters are averaged */
 };
 
+enum ascent_until { ASCENT_UNTIL_VALIDATION, ASCENT_UNTIL_OFF };
+
+/* Of random_label and salun. */
+enum relabel_order { RELABEL_SEQUENTIAL, RELABEL_MIXED };
+struct relabel_opts {
+    int exclude_true; /* never the true label */
+    int redraw;       /* anew in each epoch */
+    enum relabel_order order;
+};
+
+struct scrub_opts {
+    double alpha, gamma; /* of the divergence and of the labels, on the retained samples */
+    double temperature;
+    int64_t msteps; /* epochs with a pass over the forgotten samples */
+};
+
+enum influence_form { INFLUENCE_REWEIGHT, INFLUENCE_NEWTON };
+
+struct influence_opts {
+    enum influence_form form;
+    double strength; /* what the step is multiplied by */
+    int64_t samples; /* retained samples that products are taken over; 0: all */
+    enum product_kind product;
+    double damping, tolerance;
+    int64_t iterations;
+};
+
+struct fisher_opts {
+    double alpha;    /* what the noise's variance is multiplied by */
+    int64_t samples; /* retained samples that the information is taken over; 0: all */
+};
+
+struct ssd_opts {
+    double alpha;  /* parameters are dampened where they are so many times more important to D_f */
+    double lambda; /* of the factor */
+};
+
 /* A method has a use for some of these. */
 struct method_opts {
     char *name; /* owned; also the file's name */
@@ -59,6 +105,15 @@ struct method_opts {
     struct iau_opts iau;
     struct curvature_opts curvature;
     struct tuning_opts tuning;
+    int64_t forget_batch; /* forgotten samples of a step, where tuning.batch is of retained ones */
+    enum ascent_until until;
+    double neggrad_alpha; /* weight of the retained samples' loss; the other's is the rest of 1 */
+    struct relabel_opts relabel;
+    struct scrub_opts scrub;
+    double salun_fraction; /* of the parameters, to be moved */
+    struct influence_opts influence;
+    struct fisher_opts fisher;
+    struct ssd_opts ssd;
 };
 
 #endif

@@ -145,11 +145,12 @@ static int expand_task(struct campaign *c, int64_t task)
     }
     TRY(campaign_config(c, task, &cfg));
     TRY(config_check_forget(&cfg));
-    t->stage = mem_alloc(2 * cfg.n_origin, sizeof *t->stage);
+    t->stage = mem_alloc(cfg.n_origin + config_twins(&cfg), sizeof *t->stage);
     if (!t->stage)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a task's stages"));
-    for (int i = 0; i < cfg.n_origin; i++) {
-        TRY(need_stage(c, task, &cfg, STAGE_ORIGIN, i));
+    for (int i = 0; i < config_twins(&cfg); i++) {
+        if (i < cfg.n_origin)
+            TRY(need_stage(c, task, &cfg, STAGE_ORIGIN, i));
         TRY(need_stage(c, task, &cfg, STAGE_RETRAIN, i));
     }
 out:

@@ -168,7 +168,7 @@ static int add_task(struct merge *m, int64_t task)
     TRY(campaign_config(m->c, task, &cfg));
     TRY(record_read(&r, path));
     for (int kind = STAGE_ORIGIN; kind <= STAGE_METHOD; kind++)
-        for (int i = 0; i < (kind == STAGE_METHOD ? cfg.n_method : cfg.n_origin); i++) {
+        for (int i = 0; i < stage_count(&cfg, (enum stage_kind)kind); i++) {
             name = stage_name(&cfg, (enum stage_kind)kind, i);
             if (!name)
                 TRY(FAIL(IAU_ERR_MEM, "no memory for a name"));

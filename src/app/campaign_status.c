@@ -51,11 +51,9 @@ static int has_results(const struct config *cfg, const char *folder, int *there,
     if (file_exists(path) == 1 && (rc = record_read_attributes(&r, path)) == IAU_OK) {
         *there = 1;
         *whole = strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) == 0;
-        for (int i = 0; i < cfg->n_origin; i++)
-            *whole = *whole && has_model(&r, cfg, STAGE_ORIGIN, i, &rc) &&
-                     has_model(&r, cfg, STAGE_RETRAIN, i, &rc);
-        for (int i = 0; i < cfg->n_method; i++)
-            *whole = *whole && has_model(&r, cfg, STAGE_METHOD, i, &rc);
+        for (int kind = STAGE_ORIGIN; kind <= STAGE_METHOD; kind++)
+            for (int i = 0; i < stage_count(cfg, (enum stage_kind)kind); i++)
+                *whole = *whole && has_model(&r, cfg, (enum stage_kind)kind, i, &rc);
     }
     if (rc != IAU_OK && rc != IAU_ERR_MEM) { /* a damaged file counts as none */
         error_clear();

@@ -13,10 +13,10 @@
 
 enum {
     FOR_ANY = 1 << COMMAND_NONE | 1 << COMMAND_IMPORT | 1 << COMMAND_TRAIN | 1 << COMMAND_UNLEARN |
-              1 << COMMAND_EVALUATE | 1 << COMMAND_RUN | 1 << COMMAND_INSPECT |
+              1 << COMMAND_EVALUATE | 1 << COMMAND_AUDIT | 1 << COMMAND_RUN | 1 << COMMAND_INSPECT |
               1 << COMMAND_CAMPAIGN,
     FOR_CONFIG = 1 << COMMAND_TRAIN | 1 << COMMAND_UNLEARN | 1 << COMMAND_EVALUATE |
-                 1 << COMMAND_RUN | 1 << COMMAND_CAMPAIGN,
+                 1 << COMMAND_AUDIT | 1 << COMMAND_RUN | 1 << COMMAND_CAMPAIGN,
     FOR_CAMPAIGN = 1 << COMMAND_CAMPAIGN,
     FOR_IMPORT = 1 << COMMAND_IMPORT,
     FOR_INSPECT = 1 << COMMAND_INSPECT
@@ -50,8 +50,8 @@ static const struct option options[] = {
 
 enum { N_OPTION = sizeof(options) / sizeof(options[0]) };
 
-static const char *const command_names[N_COMMAND] = {"",         "import", "train",   "unlearn",
-                                                     "evaluate", "run",    "inspect", "campaign"};
+static const char *const command_names[N_COMMAND] = {
+    "", "import", "train", "unlearn", "evaluate", "audit", "run", "inspect", "campaign"};
 
 static const char *const verb_names[N_CAMPAIGN_VERB] = {"list", "run", "status", "merge"};
 

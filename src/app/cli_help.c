@@ -21,6 +21,7 @@ static const char overview[] =
     "  train      train the models to unlearn from\n"
     "  unlearn    forget samples, by every method of the config\n"
     "  evaluate   compare the models of a config with their retrained twins\n"
+    "  audit      make shadow models, and attack the models of a config with them\n"
     "  run        all of these, and retraining, in one go\n"
     "  campaign   a grid of such runs over seeds, ratios, methods, models: list, run,\n"
     "             status, merge\n"
@@ -138,12 +139,40 @@ static const char evaluate_text[] =
     "  iau evaluate config.yaml --evaluate.samples=on\n"
     "\n";
 
+static const char audit_text[] =
+    "Usage: iau audit CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
+    "\n"
+    "Makes shadow models (audit.*) in OUTPUT.DIR/audit, many at a time, each by\n"
+    "audit.ranks ranks, and evaluates the models of the config that exist with what\n"
+    "the shadows tell of them, into OUTPUT.DIR/results.h5.\n"
+    "\n"
+    "  LiRA     Is a forgotten sample's margin in a model that of models which were\n"
+    "           trained with it, or of models which were not? Forgotten against\n"
+    "           validation samples, of the same classes.\n"
+    "  U-LiRA   The same for a method (audit.methods): shadows that were trained with\n"
+    "           a sample and have unlearned it against shadows that never saw it. It\n"
+    "           judges each pair of shadows by the other pairs; 0.5 is ideal, and what\n"
+    "           a method with no trace gets on average. ulira_residual compares with\n"
+    "           shadows that have unlearned other samples, so that what the method\n"
+    "           does to all samples alike does not count.\n"
+    "  attack   The network of the paper's reference code (audit.attack.*): the share\n"
+    "           of the forgotten samples that it calls members.\n"
+    "\n"
+    "A shadow that is there already, with the same settings, is not made again; a\n"
+    "stopped audit goes on.\n"
+    "\n"
+    "Examples:\n"
+    "  mpirun -q --bind-to none -n 8 iau audit config.yaml --audit.shadows=64\n"
+    "  iau audit config.yaml --audit.shadows=64 --dry-run\n"
+    "\n";
+
 static const char run_text[] =
     "Usage: iau run CONFIG.yaml [--SECTION.KEY=VALUE ...] [OPTIONS]\n"
     "\n"
     "Imports the data set where data.file is missing (data.source), trains every\n"
-    "origin, retrains each without the forgotten samples, applies every method, and\n"
-    "evaluates and ranks all models into OUTPUT.DIR/results.h5.\n"
+    "origin, retrains each without the forgotten samples, applies every method,\n"
+    "audits (where audit.* asks for it), and evaluates and ranks all models into\n"
+    "OUTPUT.DIR/results.h5.\n"
     "\n"
     "Examples:\n"
     "  iau run configs/smoke.yaml\n"
@@ -205,11 +234,11 @@ static const char campaign_text[] =
 static const struct {
     const char *text;
     int takes_config;
-} help[N_COMMAND] = {
-    [COMMAND_NONE] = {overview, 0},          [COMMAND_IMPORT] = {import_text, 0},
-    [COMMAND_TRAIN] = {train_text, 1},       [COMMAND_UNLEARN] = {unlearn_text, 1},
-    [COMMAND_EVALUATE] = {evaluate_text, 1}, [COMMAND_RUN] = {run_text, 1},
-    [COMMAND_INSPECT] = {inspect_text, 0},   [COMMAND_CAMPAIGN] = {campaign_text, 1}};
+} help[N_COMMAND] = {[COMMAND_NONE] = {overview, 0},          [COMMAND_IMPORT] = {import_text, 0},
+                     [COMMAND_TRAIN] = {train_text, 1},       [COMMAND_UNLEARN] = {unlearn_text, 1},
+                     [COMMAND_EVALUATE] = {evaluate_text, 1}, [COMMAND_AUDIT] = {audit_text, 1},
+                     [COMMAND_RUN] = {run_text, 1},           [COMMAND_INSPECT] = {inspect_text, 0},
+                     [COMMAND_CAMPAIGN] = {campaign_text, 1}};
 
 static void print_import(FILE *f)
 {

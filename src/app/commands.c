@@ -27,33 +27,64 @@ static void select_stage(struct stage_list *l, const struct selection *only)
     stage_list_cut(l, 1);
 }
 
-/* Run the stages whose kind is in the bit set `kinds`, or `only` one; then, with `evaluate`,
- * evaluate all. */
-static int run_stages(const struct cli *cli, const struct comm *comm, unsigned kinds,
-                      const struct selection *only, int may_import, int evaluate)
+/* What a command does, in this order. */
+struct course {
+    int may_import;
+    unsigned kinds;               /* bit set: make the stages of these kinds, */
+    const struct selection *only; /* or one of them */
+    int audits;                   /* make the audit's models, where the settings ask for one */
+    int evaluates;
+};
+
+/* Is there anything in the way of what is to be done? */
+static int check_course(struct job *job, const struct stage_list *stages, const struct course *c,
+                        const struct audit *audit)
+{
+    int rc = IAU_OK;
+    struct audit_plan plan = {0};
+    if (c->evaluates)
+        TRY(evaluate_check_target(job));
+    TRY(stage_check_all(job, stages, c->kinds));
+    if (c->evaluates && !c->kinds)
+        TRY(evaluate_check_models(job, stages));
+    if (c->audits && audit)
+        TRY(audit_plan(&plan, audit));
+out:
+    audit_plan_free(&plan);
+    return rc;
+}
+
+static int run_course(const struct cli *cli, const struct comm *comm, const struct course *c)
 {
     int rc = IAU_OK;
     struct job job;
     struct stage_list stages = {0};
-    TRY(job_open(&job, cli, may_import, comm));
+    struct job_audit shadows = {0};
+    const struct audit *audit = NULL;
+    TRY(job_open(&job, cli, c->may_import, comm));
     TRY(comm_agree(comm, stage_list_init(&stages, &job)));
-    if (only)
-        select_stage(&stages, only);
-    if (evaluate)
-        TRY(evaluate_check_target(&job));
-    TRY(stage_check_all(&job, &stages, kinds));
+    if (c->only)
+        select_stage(&stages, c->only);
+    if (c->evaluates && audit_is_on(&job.cfg.audit)) {
+        TRY(job_audit_open(&shadows, &job));
+        audit = &shadows.audit;
+    }
+    TRY(check_course(&job, &stages, c, audit));
     if (cli->dry_run) {
-        TRY(plan_print(&job, &stages, kinds));
+        TRY(plan_print(&job, &stages, c->kinds, c->audits ? audit : NULL));
         goto out;
     }
     for (int i = 0; i < stages.n; i++)
-        if (kinds & 1u << stages.stage[i].kind) {
+        if (c->kinds & 1u << stages.stage[i].kind) {
             TRY(job_check_stop(&job, "making", stages.stage[i].name));
             TRY(stage_run(&job, &stages.stage[i]));
         }
-    if (evaluate)
-        TRY(evaluate_stages(&job, &stages));
+    if (c->audits && audit)
+        TRY(audit_run(audit));
+    if (c->evaluates)
+        TRY(evaluate_stages(&job, &stages, audit));
 out:
+    job_audit_close(&shadows);
     stage_list_free(&stages);
     job_close(&job);
     return rc;
@@ -61,26 +92,36 @@ out:
 
 int command_train(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_ORIGIN, NULL, 0, 0);
+    return run_course(cli, comm, &(struct course){.kinds = 1u << STAGE_ORIGIN});
 }
 
 int command_unlearn(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_METHOD, NULL, 0, 0);
+    return run_course(cli, comm, &(struct course){.kinds = 1u << STAGE_METHOD});
 }
 
 int command_evaluate(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 0, NULL, 0, 1);
+    return run_course(cli, comm, &(struct course){.evaluates = 1});
+}
+
+int command_audit(const struct cli *cli, const struct comm *comm)
+{
+    return run_course(cli, comm, &(struct course){.audits = 1, .evaluates = 1});
 }
 
 int command_run(const struct cli *cli, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD,
-                      NULL, 1, 1);
+    struct course all = {.may_import = 1,
+                         .kinds = 1u << STAGE_ORIGIN | 1u << STAGE_RETRAIN | 1u << STAGE_METHOD,
+                         .audits = 1,
+                         .evaluates = 1};
+    return run_course(cli, comm, &all);
 }
 
 int command_stage(const struct cli *cli, enum stage_kind kind, int index, const struct comm *comm)
 {
-    return run_stages(cli, comm, 1u << kind, &(struct selection){kind, index}, 1, 0);
+    struct selection only = {kind, index};
+    return run_course(cli, comm,
+                      &(struct course){.may_import = 1, .kinds = 1u << kind, .only = &only});
 }

@@ -1,5 +1,4 @@
 /* Settings that are right one by one and wrong together; names that would meet in one file. */
-#define _GNU_SOURCE /* asprintf */
 #include "app/config_check.h"
 
 #include <inttypes.h>
@@ -10,7 +9,6 @@
 #include "app/config.h"
 #include "app/config_table.h"
 #include "app/config_yaml.h"
-#include "core/digest.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "nn/model.h"
@@ -145,6 +143,16 @@ static int check_method(const struct check *c, int index)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: methods.%s.tune = %" PRId64 ": has nothing to find for step: calibrated",
                     where_method(c, index, "tune"), m->name, m->tune);
+    if (m->method == METHOD_ASCENT && m->until == ASCENT_UNTIL_VALIDATION && cfg->data.valid == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.until: validation needs a validation set; set data.valid above "
+                    "0 or until: off",
+                    where_method(c, index, "until"), m->name);
+    if (m->method == METHOD_SCRUB && m->scrub.alpha == 0 && m->scrub.gamma == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.alpha and gamma are both 0: nothing would hold the model on "
+                    "the retained samples",
+                    where_method(c, index, "alpha"), m->name);
     if (is_iau && is_calibrated && m->iau.steps != 1)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: methods.%s.steps = %" PRId64 ": must be 1 for step: "
@@ -222,10 +230,10 @@ static int is_in(const char *file, const char *folder, const char *name)
 static int check_data_file(const struct check *c, int k, const struct taken *name)
 {
     const struct config *cfg = c->cfg;
-    enum config_scope scope = k < cfg->n_origin       ? SCOPE_ORIGIN
-                              : k < 2 * cfg->n_origin ? SCOPE_RETRAIN
-                                                      : SCOPE_METHOD;
-    char *folder = config_folder(cfg, scope, k % cfg->n_origin);
+    int n_trained = cfg->n_origin + config_twins(cfg);
+    char *folder = k < cfg->n_origin ? config_folder(cfg, SCOPE_ORIGIN, k)
+                   : k < n_trained   ? config_folder(cfg, SCOPE_RETRAIN, k - cfg->n_origin)
+                                     : config_folder(cfg, SCOPE_METHOD, k - n_trained);
     int rc = IAU_OK;
     if (!folder)
         rc = FAIL(IAU_ERR_MEM, "no memory for a folder's name");
@@ -241,7 +249,8 @@ static int check_names(const struct check *c)
     const struct config *cfg = c->cfg;
     int rc = IAU_OK, n = 0;
     char path[256];
-    struct taken *list = mem_alloc(2 * cfg->n_origin + cfg->n_method, sizeof(*list));
+    struct taken *list =
+        mem_alloc(cfg->n_origin + config_twins(cfg) + cfg->n_method, sizeof(*list));
     if (!list)
         return FAIL(IAU_ERR_MEM, "no memory for names");
     for (int i = 0; i < cfg->n_origin; i++) {
@@ -251,10 +260,10 @@ static int check_names(const struct check *c)
         TRY(check_name(name, at));
         TRY(take_name(list, &n, mem_strdup(name), "an origin", at));
     }
-    for (int i = 0; i < cfg->n_origin; i++) {
-        snprintf(path, sizeof(path), "origins.%s", cfg->origin[i].name);
-        TRY(take_name(list, &n, config_retrain_name(cfg->origin[i].name),
-                      "an origin's retrained twin", where(c, path)));
+    for (int i = 0; i < config_twins(cfg); i++) {
+        snprintf(path, sizeof(path), "origins.%s", cfg->origin[i % cfg->n_origin].name);
+        TRY(take_name(list, &n, config_twin_name(cfg, i), "an origin's retrained twin",
+                      where(c, path)));
     }
     for (int i = 0; i < cfg->n_method; i++) {
         const char *at = where_method(c, i, "name");
@@ -270,6 +279,52 @@ out:
     return rc;
 }
 
+/* The names in audit.methods and audit.origins. */
+static int check_audit_names(const struct check *c)
+{
+    const struct config *cfg = c->cfg;
+    const struct audit_opts *a = &cfg->audit;
+    int method, origin;
+    for (int64_t i = 0; i < a->origins.n; i++) {
+        int is_known = 0;
+        for (int k = 0; k < cfg->n_origin; k++)
+            is_known |= strcmp(cfg->origin[k].name, a->origins.v[i]) == 0;
+        if (!is_known)
+            return FAIL(IAU_ERR_CONFIG, "%s: audit.origins: there is no origin '%s'",
+                        where(c, "audit.origins"), a->origins.v[i]);
+    }
+    for (int64_t i = 0; i < a->methods.n; i++) {
+        const char *name = a->methods.v[i], *at = where(c, "audit.methods");
+        if (!config_audit_method(cfg, name, &method, &origin))
+            return FAIL(
+                IAU_ERR_CONFIG,
+                "%s: audit.methods: there is no entry of methods and no retrained twin '%s'", at,
+                name);
+        if (!config_is_audited(cfg, origin))
+            return FAIL(IAU_ERR_CONFIG,
+                        "%s: audit.methods: '%s' starts from %s, which audit.origins leaves out",
+                        at, name, cfg->origin[origin].name);
+        for (int64_t k = 0; k < i; k++)
+            if (strcmp(a->methods.v[k], name) == 0)
+                return FAIL(IAU_ERR_CONFIG, "%s: audit.methods: '%s' stands there twice", at, name);
+    }
+    return IAU_OK;
+}
+
+static int check_audit(const struct check *c)
+{
+    const struct audit_opts *a = &c->cfg->audit;
+    if (a->shadows > 0 && a->shadows < LIRA_MIN_SHADOWS)
+        return FAIL(IAU_ERR_CONFIG, "%s: audit.shadows = %" PRId64 ": must be 0, or at least %d",
+                    where(c, "audit.shadows"), a->shadows, LIRA_MIN_SHADOWS);
+    if (a->shadows > 0 && c->cfg->data.valid == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: audit.shadows = %" PRId64 ": needs validation samples to compare the "
+                    "forgotten ones with; set data.valid above 0",
+                    where(c, "audit.shadows"), a->shadows);
+    return check_audit_names(c);
+}
+
 int config_check(const struct config *cfg, const struct config_items *items, const char *path)
 {
     struct check c = {cfg, items, path};
@@ -281,8 +336,17 @@ int config_check(const struct config *cfg, const struct config_items *items, con
         TRY(check_origin(&c, &cfg->origin[i]));
     for (int i = 0; i < cfg->n_method; i++)
         TRY(check_method(&c, i));
+    TRY(check_audit(&c));
 out:
     return rc;
+}
+
+int config_check_audit(const struct config *cfg)
+{
+    if (audit_is_on(&cfg->audit))
+        return IAU_OK;
+    return FAIL(IAU_ERR_CONFIG, "there is nothing to audit with: set audit.shadows or "
+                                "audit.attack.shadows above 0");
 }
 
 int config_check_forget(const struct config *cfg)
@@ -300,51 +364,4 @@ int config_check_forget(const struct config *cfg)
                     *f->ids ? f->classes.n > 0 ? "forget.ids and " : "forget.ids" : "",
                     f->classes.n > 0 ? "forget.classes" : "");
     return IAU_OK;
-}
-
-char *config_retrain_name(const char *origin)
-{
-    char *name = NULL;
-    const char *rest = strncmp(origin, "origin_", 7) == 0 ? origin + 7 : origin;
-    if (strcmp(origin, "origin") == 0)
-        return mem_strdup("retrain");
-    return asprintf(&name, "retrain_%s", rest) < 0 ? NULL : name;
-}
-
-const char *config_folder_key(const struct config *cfg, enum config_scope scope)
-{
-    if (scope == SCOPE_ORIGIN && *cfg->output.origins)
-        return "output.origins";
-    return scope == SCOPE_RETRAIN && *cfg->output.retrained ? "output.retrained" : "output.dir";
-}
-
-/* A digest of what an origin or a twin depends on, as far as the config tells. */
-static int digest_scope(const struct config *cfg, enum config_scope scope, int index,
-                        char hex[DIGEST_CHARS])
-{
-    char *text = config_text(cfg, scope, index), *all = NULL;
-    int n = text ? asprintf(&all, "%sdata.file = %s\nforget.ids = %s\n", text, cfg->data.file,
-                            scope == SCOPE_RETRAIN ? cfg->forget.ids : "")
-                 : -1;
-    int rc = n < 0 ? IAU_ERR_MEM : digest_of(all, (size_t)n, hex);
-    free(text);
-    free(n < 0 ? NULL : all);
-    return rc;
-}
-
-char *config_folder(const struct config *cfg, enum config_scope scope, int index)
-{
-    static const char mark[] = "{digest}";
-    const char *key = config_folder_key(cfg, scope);
-    const char *folder = strcmp(key, "output.origins") == 0     ? cfg->output.origins
-                         : strcmp(key, "output.retrained") == 0 ? cfg->output.retrained
-                                                                : cfg->output.dir;
-    const char *at = folder == cfg->output.dir ? NULL : strstr(folder, mark);
-    char hex[DIGEST_CHARS], *out = NULL;
-    if (!at)
-        return mem_strdup(folder);
-    if (digest_scope(cfg, scope, index, hex) != IAU_OK ||
-        asprintf(&out, "%.*s%.16s%s", (int)(at - folder), folder, hex, at + sizeof mark - 1) < 0)
-        return NULL;
-    return out;
 }

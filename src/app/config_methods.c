@@ -13,15 +13,40 @@
 #define BELOW(a, b) .lo = (a), .hi = (b), .open = OPEN_HI
 
 enum {
-    /* Methods that are passes of tuning. */
-    TUNED = FOR(METHOD_FINETUNE) | FOR(METHOD_IAU_CURVATURE),
+    FINETUNE = FOR(METHOD_FINETUNE),
+    ASCENT = FOR(METHOD_ASCENT),
+    NEGGRAD_PLUS = FOR(METHOD_NEGGRAD_PLUS),
+    RANDOM_LABEL = FOR(METHOD_RANDOM_LABEL),
+    SCRUB = FOR(METHOD_SCRUB),
+    SALUN = FOR(METHOD_SALUN),
     CURVED = FOR(METHOD_IAU_CURVATURE),
-    WITH_STRENGTH = TUNED | FOR(METHOD_IAU)
+    INFLUENCE = FOR(METHOD_INFLUENCE),
+    FISHER = FOR(METHOD_FISHER),
+    SSD = FOR(METHOD_SSD),
+    /* Methods that are passes of tuning, those that have some, and those with defaults in common.
+     */
+    PASSES = FINETUNE | ASCENT | NEGGRAD_PLUS | RANDOM_LABEL | SCRUB | SALUN,
+    TUNED = PASSES | CURVED,
+    OPTML = FINETUNE | ASCENT | RANDOM_LABEL | SALUN,
+    WITH_STRENGTH = FOR(METHOD_IAU) | TUNED | INFLUENCE | FISHER | SSD
 };
 
 #define X(enumerator, name) "|" name
 static const char method_choices[] = IAU_METHOD_LIST(X);
 #undef X
+
+/* Rows that differ between methods in their defaults alone. */
+#define ROW_LR(value, whose)                                                  \
+    {                                                                         \
+        "lr", SETTING_REAL, OF(tuning.optimizer.lr), value, ABOVE(0),         \
+            .methods = (whose), .scopes = IN_METHOD, .help = "Learning rate." \
+    }
+#define ROW_WEIGHT_DECAY(value, whose)                                                   \
+    {                                                                                    \
+        "weight_decay", SETTING_REAL, OF(tuning.optimizer.weight_decay), value, FROM(0), \
+            .methods = (whose), .scopes = IN_METHOD,                                     \
+            .help = "L2 weight decay, added to the gradient as in torch."                \
+    }
 
 static const struct setting rows[] = {
     {"name", SETTING_TEXT, OF(name), .help = "Name of this entry and of its model file. Required."},
@@ -103,23 +128,100 @@ static const struct setting rows[] = {
     {"weight_decay", SETTING_REAL, OF(tuning.optimizer.weight_decay), "0", FROM(0),
      .methods = CURVED, .scopes = IN_METHOD, .help = "L2 weight decay in the repair."},
 
-    {"seed", SETTING_INT, OF(seed), "1", FROM(0), .methods = TUNED, .scopes = IN_METHOD,
-     .help = "Seed of what the method draws: the order of samples, labels, noise."},
-    {"batch", SETTING_INT, OF(tuning.batch), "64", SPAN(1, 1048576), .methods = TUNED,
+    {"form", SETTING_CHOICE, OF(influence.form), "reweight", "reweight|newton",
+     .methods = INFLUENCE, .scopes = IN_METHOD,
+     .help =
+         "reweight: the derivative by the samples' weights, which leaves a model that is not at "
+         "a minimum as far from it; newton: to the minimum of the retained samples' loss."},
+    {"strength", SETTING_REAL, OF(influence.strength), "1", ABOVE(0), .methods = INFLUENCE,
+     .scopes = IN_METHOD, .help = "What the step is multiplied by; 1 is the theory."},
+    {"product", SETTING_CHOICE, OF(influence.product), "gauss_newton", "hessian|gauss_newton",
+     .methods = INFLUENCE, .scopes = IN_METHOD,
+     .help = "The matrix: exact second derivatives, or the Gauss-Newton matrix, which has no "
+             "negative curvature."},
+    {"samples", SETTING_INT, OF(influence.samples), "4000", FROM(0), .methods = INFLUENCE,
      .scopes = IN_METHOD, .unit = "samples",
-     .help = "Samples of a step, out of each set that it takes some from."},
-    {"epochs", SETTING_INT, OF(tuning.epochs), "10", SPAN(1, 1e6), .methods = FOR(METHOD_FINETUNE),
-     .scopes = IN_METHOD, .unit = "epochs", .help = "Epochs over the retained samples."},
+     .help = "Retained samples, drawn by seed, that the matrix is the mean over; 0: all."},
+    {"damping", SETTING_REAL, OF(influence.damping), "0.01", FROM(0), .methods = INFLUENCE,
+     .scopes = IN_METHOD, .help = "Added to the matrix's diagonal."},
+    {"iterations", SETTING_INT, OF(influence.iterations), "10", SPAN(1, 1e6), .methods = INFLUENCE,
+     .scopes = IN_METHOD, .unit = "products", .help = "Most iterations of conjugate gradients."},
+    {"tolerance", SETTING_REAL, OF(influence.tolerance), "1e-7", FROM(0), .methods = INFLUENCE,
+     .scopes = IN_METHOD,
+     .help = "Residual, as a share of the right-hand side, at which they stop."},
+    {"alpha", SETTING_REAL, OF(fisher.alpha), "3e-6", ABOVE(0), .methods = FISHER,
+     .scopes = IN_METHOD, .help = "What the variance of the noise is multiplied by."},
+    {"samples", SETTING_INT, OF(fisher.samples), "0", FROM(0), .methods = FISHER,
+     .scopes = IN_METHOD, .unit = "samples",
+     .help = "Retained samples, drawn by seed, that the information is taken over; 0: all."},
+    {"alpha", SETTING_REAL, OF(ssd.alpha), "10", FROM(0), .methods = SSD, .scopes = IN_METHOD,
+     .help = "Parameters are dampened that are more than so many times as important to the "
+             "forgotten samples as to all."},
+    {"lambda", SETTING_REAL, OF(ssd.lambda), "1", ABOVE(0), .methods = SSD, .scopes = IN_METHOD,
+     .help = "They are multiplied by lambda times the ratio of the two importances, or by 1 where "
+             "that is more."},
+
+    {"seed", SETTING_INT, OF(seed), "1", FROM(0), .methods = TUNED | INFLUENCE | FISHER,
+     .scopes = IN_METHOD,
+     .help = "Seed of what the method draws: the order of samples, labels, noise."},
+    {"batch", SETTING_INT, OF(tuning.batch), "256", SPAN(1, 1048576), .methods = OPTML,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Samples of a step."},
+    {"batch", SETTING_INT, OF(tuning.batch), "64", SPAN(1, 1048576), .methods = CURVED,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Samples of a step of the repair."},
+    {"batch", SETTING_INT, OF(tuning.batch), "128", SPAN(1, 1048576), .methods = NEGGRAD_PLUS,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Retained samples of a step."},
+    {"batch", SETTING_INT, OF(tuning.batch), "32", SPAN(1, 1048576), .methods = SCRUB,
+     .scopes = IN_METHOD, .unit = "samples", .help = "Retained samples of a step."},
+    {"forget_batch", SETTING_INT, OF(forget_batch), "64", SPAN(1, 1048576),
+     .methods = NEGGRAD_PLUS | SCRUB, .scopes = IN_METHOD, .unit = "samples",
+     .help = "Forgotten samples of a step."},
+    {"epochs", SETTING_INT, OF(tuning.epochs), "10", SPAN(1, 1e6), .methods = PASSES & ~ASCENT,
+     .scopes = IN_METHOD, .unit = "epochs", .help = "Epochs; each goes over the retained samples."},
+    {"epochs", SETTING_INT, OF(tuning.epochs), "5", SPAN(1, 1e6), .methods = ASCENT,
+     .scopes = IN_METHOD, .unit = "epochs", .help = "Most epochs over the forgotten samples."},
+    {"until", SETTING_CHOICE, OF(until), "validation", "validation|off", .methods = ASCENT,
+     .scopes = IN_METHOD,
+     .help = "validation: stop after the epoch in which the loss on the forgotten samples has "
+             "passed that on the validation samples."},
+    {"alpha", SETTING_REAL, OF(neggrad_alpha), "0.95", SPAN(0, 1), .methods = NEGGRAD_PLUS,
+     .scopes = IN_METHOD,
+     .help = "Weight of the retained samples' loss; the forgotten ones' is 1 - alpha."},
+    {"exclude_true", SETTING_SWITCH, OF(relabel.exclude_true), "off",
+     .methods = RANDOM_LABEL | SALUN, .scopes = IN_METHOD,
+     .help = "Never draw a sample's true label."},
+    {"redraw", SETTING_SWITCH, OF(relabel.redraw), "on", .methods = RANDOM_LABEL | SALUN,
+     .scopes = IN_METHOD, .help = "Draw labels anew in each epoch."},
+    {"order", SETTING_CHOICE, OF(relabel.order), "sequential", "sequential|mixed",
+     .methods = RANDOM_LABEL | SALUN, .scopes = IN_METHOD,
+     .help = "sequential: each epoch over the forgotten samples first, then over the retained "
+             "ones; mixed: over all of them as one shuffled set."},
+    {"fraction", SETTING_REAL, OF(salun_fraction), "0.5", .lo = 0, .hi = 1, .open = OPEN_LO,
+     .methods = SALUN, .scopes = IN_METHOD, .help = "Share of the parameters that move."},
+    {"alpha", SETTING_REAL, OF(scrub.alpha), "0.5", FROM(0), .methods = SCRUB, .scopes = IN_METHOD,
+     .help = "Weight of the divergence from the origin on the retained samples."},
+    {"gamma", SETTING_REAL, OF(scrub.gamma), "1", FROM(0), .methods = SCRUB, .scopes = IN_METHOD,
+     .help = "Weight of the cross-entropy on the retained samples."},
+    {"temperature", SETTING_REAL, OF(scrub.temperature), "2", ABOVE(0), .methods = SCRUB,
+     .scopes = IN_METHOD, .help = "Temperature of the divergence."},
+    {"msteps", SETTING_INT, OF(scrub.msteps), "3", SPAN(0, 1e6), .methods = SCRUB,
+     .scopes = IN_METHOD, .unit = "epochs",
+     .help = "Epochs that go over the forgotten samples first."},
     {"optimizer", SETTING_CHOICE, OF(tuning.optimizer.name), "sgd", "adam|sgd",
-     .methods = FOR(METHOD_FINETUNE), .scopes = IN_METHOD,
+     .methods = PASSES & ~SCRUB, .scopes = IN_METHOD,
      .help = "Optimizer; it starts from zero state."},
-    {"lr", SETTING_REAL, OF(tuning.optimizer.lr), "0.01", ABOVE(0), .methods = FOR(METHOD_FINETUNE),
-     .scopes = IN_METHOD, .help = "Learning rate."},
+    {"optimizer", SETTING_CHOICE, OF(tuning.optimizer.name), "adam", "adam|sgd", .methods = SCRUB,
+     .scopes = IN_METHOD, .help = "Optimizer; it starts from zero state."},
+    ROW_LR("0.01", FINETUNE | NEGGRAD_PLUS | RANDOM_LABEL),
+    ROW_LR("1e-4", ASCENT),
+    ROW_LR("5e-4", SCRUB),
+    ROW_LR("0.013", SALUN),
     {"momentum", SETTING_REAL, OF(tuning.optimizer.momentum), "0.9", BELOW(0, 1),
-     .methods = FOR(METHOD_FINETUNE), .scopes = IN_METHOD, .help = "Momentum of sgd."},
-    {"weight_decay", SETTING_REAL, OF(tuning.optimizer.weight_decay), "5e-4", FROM(0),
-     .methods = FOR(METHOD_FINETUNE), .scopes = IN_METHOD,
-     .help = "L2 weight decay, added to the gradient as in torch."},
+     .methods = PASSES & ~NEGGRAD_PLUS, .scopes = IN_METHOD, .help = "Momentum of sgd."},
+    {"momentum", SETTING_REAL, OF(tuning.optimizer.momentum), "0", BELOW(0, 1),
+     .methods = NEGGRAD_PLUS, .scopes = IN_METHOD, .help = "Momentum of sgd."},
+    ROW_WEIGHT_DECAY("5e-4", OPTML),
+    ROW_WEIGHT_DECAY("0", NEGGRAD_PLUS),
+    ROW_WEIGHT_DECAY("0.1", SCRUB),
     {"beta1", SETTING_REAL, OF(tuning.optimizer.beta1), "0.9", BELOW(0, 1), .methods = TUNED,
      .scopes = IN_METHOD, .help = "Decay of adam's mean of gradients."},
     {"beta2", SETTING_REAL, OF(tuning.optimizer.beta2), "0.999", BELOW(0, 1), .methods = TUNED,
@@ -127,8 +229,14 @@ static const struct setting rows[] = {
     {"epsilon", SETTING_REAL, OF(tuning.optimizer.epsilon), "1e-8", ABOVE(0), .methods = TUNED,
      .scopes = IN_METHOD, .help = "Added to adam's root."},
     {"schedule.name", SETTING_CHOICE, OF(tuning.schedule.name), "constant", "constant|step|cosine",
-     .methods = TUNED, .scopes = IN_METHOD, .help = "Course of the learning rate over the epochs."},
-    {"schedule.every", SETTING_INT, OF(tuning.schedule.every), "1", SPAN(1, 1e6), .methods = TUNED,
+     .methods = TUNED & ~SCRUB, .scopes = IN_METHOD,
+     .help = "Course of the learning rate over the epochs."},
+    {"schedule.name", SETTING_CHOICE, OF(tuning.schedule.name), "step", "constant|step|cosine",
+     .methods = SCRUB, .scopes = IN_METHOD, .help = "Course of the learning rate over the epochs."},
+    {"schedule.every", SETTING_INT, OF(tuning.schedule.every), "1", SPAN(1, 1e6),
+     .methods = TUNED & ~SCRUB, .scopes = IN_METHOD, .unit = "epochs",
+     .help = "step: epochs between two drops."},
+    {"schedule.every", SETTING_INT, OF(tuning.schedule.every), "5", SPAN(1, 1e6), .methods = SCRUB,
      .scopes = IN_METHOD, .unit = "epochs", .help = "step: epochs between two drops."},
     {"schedule.factor", SETTING_REAL, OF(tuning.schedule.factor), "0.1", .lo = 0, .hi = 1,
      .open = OPEN_LO, .methods = TUNED, .scopes = IN_METHOD,

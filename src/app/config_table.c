@@ -92,7 +92,8 @@ static const struct setting general[] = {
      .unit = "channels", .help = "resnet18, vgg19: channels of the first stage."},
     {"model.layers", SETTING_TEXTS, AT(model.layers), .scopes = IN_ALL,
      .help = "A model of one's own, a layer a line: input H [W]; conv OUT K [stride=1] [pad=0] "
-             "[bias=on|off]; batchnorm; relu; tanh; maxpool K; avgpool [K]; dense OUT|classes; "
+             "[bias=on|off]; batchnorm; relu; tanh; dropout P; maxpool K; avgpool [K]; dense "
+             "OUT|classes; "
              "residual begin, residual skip and residual end around the branches of a residual "
              "connection. name=NAME names a layer's tensors; init=default|kaiming|normal."},
 
@@ -166,8 +167,53 @@ static const struct setting general[] = {
 
     {"unlearn.methods", SETTING_TEXTS, AT(selection),
      .help = "Names of the entries of `methods` to run. Empty: all."},
+    {"evaluate.floor", SETTING_INT, AT(evaluate.floor), "0", SPAN(0, 100), .unit = "models",
+     .help = "Noise floor: retrain each origin so many times more, with train.seed + 1 and so on; "
+             "how far retrained models lie apart then stands beside every gap to the first."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
+    {"audit.shadows", SETTING_INT, AT(audit.shadows), "0", SPAN(0, 65536), .multiple = 2,
+     .unit = "models",
+     .help =
+         "Shadow models of each origin, for likelihood-ratio attacks (LiRA, U-LiRA): trained on "
+         "the retained samples and a random half of the targets, which are the forgotten "
+         "samples and as many of the validation set. 0: none; 64 are a good number, 6 the "
+         "fewest."},
+    {"audit.epochs", SETTING_INT, AT(audit.epochs), "10", SPAN(1, 1e6), .unit = "epochs",
+     .help = "Most epochs to train a shadow; the other settings are its origin's train.*."},
+    {"audit.ranks", SETTING_INT, AT(audit.ranks), "1", SPAN(1, 1e6), .unit = "ranks",
+     .help = "Ranks that make a model together; the others of the job make others meanwhile. "
+             "Changes no byte."},
+    {"audit.seed", SETTING_INT, AT(audit.seed), "1", FROM(0),
+     .help = "Seed of all that the audit draws: targets, halves, seeds of shadows."},
+    {"audit.methods", SETTING_TEXTS, AT(audit.methods),
+     .help = "For U-LiRA: names of the entries of `methods`, and of retrained twins, by which each "
+             "shadow unlearns its half of the targets."},
+    {"audit.origins", SETTING_TEXTS, AT(audit.origins),
+     .help = "Names of the origins that have shadows. Empty: all."},
+    {"audit.variance", SETTING_CHOICE, AT(audit.variance), "auto", "auto|sample|pooled",
+     .help = "Variances of LiRA's Gaussians: of each target by itself, or the mean over all "
+             "targets of their variances; auto: pooled below 64 shadows. The centre is the mean."},
+    {"audit.attack.shadows", SETTING_INT, AT(audit.attack.shadows), "0", SPAN(0, 1000),
+     .unit = "models",
+     .help = "Shadow models for the attack network of the paper's reference code, which has 3. 0: "
+             "no such attack."},
+    {"audit.attack.pool", SETTING_REAL, AT(audit.attack.pool), "0.9", .lo = 0, .hi = 1,
+     .open = OPEN_LO,
+     .help = "Share of the training part that these shadows are drawn from; each is trained on "
+             "half of it."},
+    {"audit.attack.epochs", SETTING_INT, AT(audit.attack.epochs), "25", SPAN(1, 1e6),
+     .unit = "epochs", .help = "Epochs of these shadows."},
+    {"audit.attack.batch", SETTING_INT, AT(audit.attack.batch), "1024", SPAN(1, 1048576),
+     .unit = "samples", .help = "Their batch."},
+    {"audit.attack.lr", SETTING_REAL, AT(audit.attack.lr), "1e-3", ABOVE(0),
+     .help = "Their learning rate, of adam."},
+    {"audit.attack.net_epochs", SETTING_INT, AT(audit.attack.net_epochs), "50", SPAN(1, 1e6),
+     .unit = "epochs", .help = "Epochs of the attack network."},
+    {"audit.attack.net_batch", SETTING_INT, AT(audit.attack.net_batch), "8192", SPAN(1, 1048576),
+     .unit = "samples", .help = "Its batch."},
+    {"audit.attack.net_lr", SETTING_REAL, AT(audit.attack.net_lr), "0.01", ABOVE(0),
+     .help = "Its learning rate, of adam."},
     {"output.dir", SETTING_TEXT, AT(output.dir), "out",
      .help = "Folder of all outputs; made where missing."},
     {"output.origins", SETTING_TEXT, AT(output.origins),

@@ -14,30 +14,39 @@ static int is_train(const struct setting *s)
     return strncmp(s->key, "train.", 6) == 0;
 }
 
-static const void *origin_field(const struct origin_opts *origin, const struct setting *s)
+static const void *train_field(const struct train_opts *train, const struct setting *s)
 {
-    return (const char *)&origin->train + (s->offset - offsetof(struct config, train));
+    return (const char *)train + (s->offset - offsetof(struct config, train));
 }
 
-static void print_scope(FILE *f, const struct config *cfg, int scope, int index)
+/* The settings of a scope, but for those of a method. */
+static void print_general(FILE *f, const struct config *cfg, int scope,
+                          const struct train_opts *train)
 {
-    struct setting_table t = config_table(), mt = {0};
-    const struct method_opts *m = scope == IN_METHOD ? &cfg->method[index] : NULL;
-    const struct origin_opts *o = &cfg->origin[m ? config_origin_of(cfg, m) : index];
+    struct setting_table t = config_table();
     for (int i = 0; i < t.n; i++) {
         const struct setting *s = &t.row[i];
         if (!(s->scopes & scope) &&
             !(cfg->forget.poison && strncmp(s->key, "forget.", 7) == 0 && s->scopes & IN_RETRAIN))
             continue;
         fprintf(f, "%s = ", s->key);
-        setting_print(f, s, is_train(s) ? origin_field(o, s) : (const char *)cfg + s->offset);
+        setting_print(f, s, is_train(s) ? train_field(train, s) : (const char *)cfg + s->offset);
         fputc('\n', f);
     }
+}
+
+static void print_scope(FILE *f, const struct config *cfg, enum config_scope of, int index)
+{
+    static const int scopes[] = {IN_ORIGIN, IN_RETRAIN, IN_METHOD};
+    struct setting_table mt = {0};
+    const struct method_opts *m = of == SCOPE_METHOD ? &cfg->method[index] : NULL;
+    struct train_opts train = config_train(cfg, of, index);
+    print_general(f, cfg, scopes[of], &train);
     if (m)
         mt = config_method_table(m->method);
     for (int i = 0; i < mt.n; i++) {
         const struct setting *s = &mt.row[i];
-        if (!(s->scopes & scope))
+        if (!(s->scopes & scopes[of]))
             continue;
         fprintf(f, "method.%s = ", s->key);
         setting_print(f, s, (const char *)m + s->offset);
@@ -71,7 +80,7 @@ static void print_origins(FILE *f, const struct config *cfg)
         fprintf(f, "  %s: {", cfg->origin[k].name);
         for (int i = 0; i < t.n; i++) {
             const struct setting *s = &t.row[i];
-            const void *mine = is_train(s) ? origin_field(&cfg->origin[k], s) : NULL;
+            const void *mine = is_train(s) ? train_field(&cfg->origin[k].train, s) : NULL;
             if (!mine || memcmp(mine, (const char *)cfg + s->offset, setting_size(s->type)) == 0)
                 continue;
             fprintf(f, "%s%s: ", n++ ? ", " : "", s->key);
@@ -117,11 +126,22 @@ char *config_text(const struct config *cfg, enum config_scope scope, int index)
     if (scope == SCOPE_ALL)
         print_all(f, cfg);
     else
-        print_scope(f, cfg,
-                    scope == SCOPE_ORIGIN    ? IN_ORIGIN
-                    : scope == SCOPE_RETRAIN ? IN_RETRAIN
-                                             : IN_METHOD,
-                    index);
+        print_scope(f, cfg, scope, index);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+char *config_train_text(const struct config *cfg, const struct train_opts *train)
+{
+    char *text = NULL;
+    size_t n_bytes = 0;
+    FILE *f = open_memstream(&text, &n_bytes);
+    if (!f)
+        return NULL;
+    print_general(f, cfg, IN_ORIGIN, train);
     if (fclose(f) != 0) {
         free(text);
         return NULL;

@@ -190,9 +190,10 @@ int job_open(struct job *job, const struct cli *cli, int may_import, const struc
     int rc = IAU_OK;
     *job = (struct job){.comm = comm, .cli = cli};
     TRY(read_config(job));
-    if (cli->command == COMMAND_UNLEARN || cli->command == COMMAND_EVALUATE ||
-        cli->command == COMMAND_RUN || job->cfg.forget.poison)
+    if (cli->command != COMMAND_TRAIN || job->cfg.forget.poison)
         TRY(comm_agree(comm, config_check_forget(&job->cfg)));
+    if (cli->command == COMMAND_AUDIT)
+        TRY(comm_agree(comm, config_check_audit(&job->cfg)));
     TRY(comm_agree(comm,
                    comm->rank == 0 ? job_check_folder("output.dir", job->cfg.output.dir) : IAU_OK));
     TRY(import_if_missing(job, may_import));
@@ -210,12 +211,6 @@ void job_close(struct job *job)
     dataset_close(&job->dataset);
     config_free(&job->cfg);
     free(job->config_all);
-}
-
-int job_has_folder(const char *folder)
-{
-    struct stat st;
-    return stat(folder, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 int job_begin_output(struct job *job, const char *folder)

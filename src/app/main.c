@@ -33,6 +33,8 @@ static int run(const struct cli *cli, const struct comm *comm)
         return command_unlearn(cli, comm);
     case COMMAND_EVALUATE:
         return command_evaluate(cli, comm);
+    case COMMAND_AUDIT:
+        return command_audit(cli, comm);
     case COMMAND_RUN:
         return command_run(cli, comm);
     case COMMAND_INSPECT:

@@ -47,7 +47,7 @@ out:
 static double rank_mib(const struct job *job, const struct stage *s, const struct engine *e,
                        int64_t n_rows)
 {
-    const struct train_opts *t = stage_train_opts(job, s);
+    const struct train_opts *t = &s->train;
     const struct dataset *d = &job->dataset;
     int restricted = stage_trains(job, s) && t->restriction.alpha != 0;
     int64_t n_shard = shard_plan(job->sets.train.n, (int)t->batch, (int)t->unit).n_shard;
@@ -64,7 +64,7 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
 /* What a stage works on, in all its epochs or steps. */
 static struct unlearn_load stage_load(const struct job *job, const struct stage *s)
 {
-    const struct train_opts *t = stage_train_opts(job, s);
+    const struct train_opts *t = &s->train;
     double n = (double)stage_training_set(job, s)->n;
     if (stage_trains(job, s))
         return (struct unlearn_load){n + (double)job->sets.valid.n,
@@ -74,6 +74,7 @@ static struct unlearn_load stage_load(const struct job *job, const struct stage 
                                   .retain = job->sets.retain.n,
                                   .forget = job->sets.forget.n,
                                   .valid = job->sets.valid.n,
+                                  .n_class = job->model.n_class,
                                   .has_gradient_sum = t->gradient_sum};
     struct unlearn_load load = method_of(o->method)->load(o, &sizes);
     load.gradients *= o->tune ? (double)o->tune : 1;
@@ -87,10 +88,10 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
     struct engine e = {0};
     double gradient_s = 0, mib = 0;
     struct unlearn_load load = {0, 0};
-    enum stage_state state;
+    enum output_state state;
     TRY(stage_preview(job, s, kinds, &state));
-    if (state != STAGE_DONE) {
-        TRY(job_engine(job, stage_train_opts(job, s), &e));
+    if (state != OUTPUT_DONE) {
+        TRY(job_engine(job, &s->train, &e));
         TRY(time_gradient(job, &e, &gradient_s));
         load = stage_load(job, s);
         mib = rank_mib(job, s, &e, (int64_t)ceil(load.rows / job->comm->size));
@@ -103,7 +104,35 @@ out:
     return rc;
 }
 
-int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds)
+/* The models of an audit. */
+static int plan_audit(struct job *job, const struct audit *a)
+{
+    int rc = IAU_OK;
+    struct engine e = {0};
+    struct audit_plan plan = {0};
+    double gradient_s = 0, gradients = 0;
+    TRY(audit_plan(&plan, a));
+    TRY(job_engine(job, &a->origin[0].train, &e));
+    TRY(time_gradient(job, &e, &gradient_s));
+    for (int64_t i = 0; i < plan.n_item; i++)
+        gradients += audit_item_gradients(a, plan.item[i]);
+    log_line("audit of %lld forgotten and %lld validation samples: %lld models, of which %lld are "
+             "to do, by groups of %lld rank%s",
+             (long long)a->targets.n_forgotten,
+             (long long)(a->targets.all.n - a->targets.n_forgotten), (long long)plan.n_total,
+             (long long)plan.n_item, (long long)a->opts->ranks, a->opts->ranks == 1 ? "" : "s");
+    log_line("audit: %.0f gradients a rank, %.1f s; %.1f MiB of files in %s",
+             gradients / job->comm->size, gradients * gradient_s,
+             (double)plan.n_total * 4 * (double)model_state_floats(&job->model) / 1048576,
+             a->folder);
+out:
+    engine_free(&e);
+    audit_plan_free(&plan);
+    return rc;
+}
+
+int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds,
+               const struct audit *audit)
 {
     int rc = IAU_OK;
     log_line(
@@ -118,10 +147,12 @@ int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds)
     for (int i = 0; i < stages->n; i++)
         if (kinds & 1u << stages->stage[i].kind)
             TRY(plan_stage(job, &stages->stage[i], kinds));
-    if (job->cli->command == COMMAND_RUN || job->cli->command == COMMAND_EVALUATE)
+    if (audit)
+        TRY(plan_audit(job, audit));
+    if (job->cli->command != COMMAND_TRAIN && job->cli->command != COMMAND_UNLEARN)
         log_line("then the evaluation of the models that are there, into %s/results.h5",
                  job->cfg.output.dir);
-    if (kinds)
+    if (kinds || audit)
         log_line("Rows, MiB and gradients are those of one rank; seconds are for all epochs, at "
                  "the speed "
                  "measured just now.");

@@ -24,9 +24,16 @@ enum config_scope stage_scope(enum stage_kind k)
     return scope[k];
 }
 
+int stage_count(const struct config *cfg, enum stage_kind k)
+{
+    return k == STAGE_ORIGIN    ? cfg->n_origin
+           : k == STAGE_RETRAIN ? config_twins(cfg)
+                                : cfg->n_method;
+}
+
 char *stage_name(const struct config *cfg, enum stage_kind kind, int index)
 {
-    return kind == STAGE_RETRAIN ? config_retrain_name(cfg->origin[index].name)
+    return kind == STAGE_RETRAIN ? config_twin_name(cfg, index)
                                  : mem_strdup(kind == STAGE_ORIGIN ? cfg->origin[index].name
                                                                    : cfg->method[index].name);
 }
@@ -34,7 +41,10 @@ char *stage_name(const struct config *cfg, enum stage_kind kind, int index)
 static int fill(struct stage *s, const struct job *job, enum stage_kind kind, int index, int origin)
 {
     const struct config *cfg = &job->cfg;
-    *s = (struct stage){.kind = kind, .index = index, .origin = origin};
+    *s = (struct stage){.kind = kind,
+                        .index = index,
+                        .origin = origin,
+                        .train = config_train(cfg, stage_scope(kind), index)};
     s->folder = config_folder(cfg, stage_scope(kind), index);
     s->name = stage_name(cfg, kind, index);
     char *origins = config_folder(cfg, SCOPE_ORIGIN, origin);
@@ -52,7 +62,7 @@ static int fill(struct stage *s, const struct job *job, enum stage_kind kind, in
 int stage_list_init(struct stage_list *l, const struct job *job)
 {
     const struct config *cfg = &job->cfg;
-    int rc = IAU_OK, twins = job->has_request ? cfg->n_origin : 0;
+    int rc = IAU_OK, twins = job->has_request ? config_twins(cfg) : 0;
     *l = (struct stage_list){
         .stage = mem_alloc(cfg->n_origin + twins + cfg->n_method, sizeof *l->stage)};
     if (!l->stage)
@@ -60,7 +70,7 @@ int stage_list_init(struct stage_list *l, const struct job *job)
     for (int i = 0; i < cfg->n_origin; i++)
         TRY(fill(&l->stage[l->n++], job, STAGE_ORIGIN, i, i));
     for (int i = 0; i < twins; i++)
-        TRY(fill(&l->stage[l->n++], job, STAGE_RETRAIN, i, i));
+        TRY(fill(&l->stage[l->n++], job, STAGE_RETRAIN, i, i % cfg->n_origin));
     for (int i = 0; i < cfg->n_method; i++)
         TRY(fill(&l->stage[l->n++], job, STAGE_METHOD, i, config_origin_of(cfg, &cfg->method[i])));
 out:
@@ -88,11 +98,6 @@ void stage_list_free(struct stage_list *l)
     *l = (struct stage_list){0};
 }
 
-const struct train_opts *stage_train_opts(const struct job *job, const struct stage *s)
-{
-    return &job->cfg.origin[s->origin].train;
-}
-
 int stage_trains(const struct job *job, const struct stage *s)
 {
     return s->kind != STAGE_METHOD || job->cfg.method[s->index].method == METHOD_RETRAIN;
@@ -108,19 +113,6 @@ const struct index_set *stage_training_set(const struct job *job, const struct s
     return s->kind == STAGE_ORIGIN ? &job->sets.train : &job->sets.retain;
 }
 
-/* The line of `text` that sets `key` (of the given length), or NULL; without its newline in
- * *length. */
-static const char *find_key(const char *text, const char *key, size_t key_length, int *length)
-{
-    for (const char *line = text; *line;
-         line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
-        *length = (int)strcspn(line, "\n");
-        if (strncmp(line, key, key_length) == 0 && strncmp(line + key_length, " = ", 3) == 0)
-            return line;
-    }
-    return NULL;
-}
-
 static const char parent_key[] = "parent.digest";
 
 /* The digest of the origin's parameters as its file says; verified when the file is used. An origin
@@ -134,8 +126,7 @@ static int parent_digest(const struct stage *s, char digest[DIGEST_CHARS])
                  "%s is not there, the origin of method %s; make it with `iau train` or `iau run`",
                  s->origin_path, s->name));
     TRY(record_read_attributes(&r, has_origin ? s->origin_path : s->path));
-    const char *line =
-        find_key(record_text(&r, "/", "settings", ""), parent_key, sizeof parent_key - 1, &length);
+    const char *line = output_setting(record_text(&r, "/", "settings", ""), parent_key, &length);
     if (has_origin)
         snprintf(digest, DIGEST_CHARS, "%s", record_text(&r, "/", "digest", ""));
     else if (line)
@@ -187,120 +178,22 @@ out:
     return rc;
 }
 
-/* A text that is written in pieces, as far as there is room. */
-struct writer {
-    char *out;
-    size_t at, size;
-};
-
-/* "KEY (VALUE there, VALUE here)"; NULL stands for a setting that a side does not have. Of a digest
- * the beginning is enough. */
-static void write_difference(struct writer *w, const char *line, int key, const char *there,
-                             int n_there, const char *here, int n_here)
-{
-    int skip = key + 3, most = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0 ? 12 : 100;
-    int there_chars = there ? n_there - skip : 7, here_chars = here ? n_here - skip : 7;
-    if (w->at + 1 < w->size)
-        w->at += (size_t)snprintf(
-            w->out + w->at, w->size - w->at, "%s%.*s (%.*s there, %.*s here)", w->at ? ", " : "",
-            key, line, there_chars < most ? there_chars : most, there ? there + skip : "not set",
-            here_chars < most ? here_chars : most, here ? here + skip : "not set");
-}
-
-/* What differs between two settings texts, up to `size` characters. A digest counts where nothing
- * explains it. */
-static void describe_difference(const char *there, const char *here, char *out, size_t size)
-{
-    struct writer w = {out, 0, size};
-    const char *const text[2] = {here, there};
-    out[0] = 0;
-    for (int side = 0; side < 2; side++)
-        for (const char *line = text[side]; *line;
-             line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
-            int n = (int)strcspn(line, "\n"), n_other = 0;
-            const char *equals = strstr(line, " = ");
-            int key = equals && equals - line < n ? (int)(equals - line) : n;
-            const char *other = key < n ? find_key(text[!side], line, (size_t)key, &n_other) : line;
-            int is_digest = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0;
-            if (key == n ||
-                (other && (side == 1 || (n_other == n && strncmp(other, line, (size_t)n) == 0))) ||
-                (is_digest && w.at))
-                continue;
-            write_difference(&w, line, key, side ? line : other, side ? n : n_other,
-                             side ? NULL : line, n);
-        }
-}
-
-int stage_compare(const char *path, const char *there, const char *here, int code,
-                  const char *advice)
-{
-    char difference[600];
-    if (there && strcmp(there, here) == 0)
-        return IAU_OK;
-    if (!there)
-        return FAIL(code, "%s is no model file of iau; %s", path, advice);
-    describe_difference(there, here, difference, sizeof difference);
-    return FAIL(code, "%s was made with other settings: %s; %s", path, difference, advice);
-}
-
-/* Rank 0: is the file at `path` made with these settings? */
-static int compare_settings(const char *path, const char *settings, int any_parent)
-{
-    static const char advice[] = "use --force to replace it, or another folder";
-    struct record r = {0};
-    int rc = record_read_attributes(&r, path);
-    if (rc == IAU_ERR_FORMAT) {
-        char why[600];
-        snprintf(why, sizeof why, "%s", error_message());
-        error_clear();
-        rc = FAIL(IAU_ERR_EXISTS, "%s, and in the way of an output; %s", why, advice);
-    } else if (rc == IAU_OK) {
-        char *there = mem_strdup(record_text(&r, "/", "settings", NULL));
-        int length;
-        char *parent = there && any_parent
-                           ? (char *)find_key(there, parent_key, sizeof parent_key - 1, &length)
-                           : NULL;
-        if (parent)
-            *parent = '\0'; /* the last line */
-        rc = stage_compare(path, there, settings, IAU_ERR_EXISTS, advice);
-        free(there);
-    }
-    record_free(&r);
-    return rc;
-}
-
+/* Rank 0: `any_parent`: the origin's digest is not known yet. */
 static int find_on_root(const struct job *job, const struct stage *s, const char *settings,
-                        int any_parent, enum stage_state *state)
+                        int any_parent, enum output_state *state)
 {
-    int rc = IAU_OK;
-    *state = STAGE_MISSING;
-    if (!job_has_folder(s->folder))
-        return IAU_OK;
-    int there = file_exists(s->path);
-    if (there != 1 || job->cli->force)
-        TRY(file_check_target(s->path));
-    if (job->cli->force) { /* a forced run that was stopped goes on, too */
-        if (file_exists(s->restart_path) &&
-            compare_settings(s->restart_path, settings, any_parent) == IAU_OK)
-            *state = STAGE_RESUMABLE;
-        error_clear();
-        return IAU_OK;
-    }
-    if (there) {
-        TRY(compare_settings(s->path, settings, any_parent));
-        *state = STAGE_DONE;
-    } else if (file_exists(s->restart_path)) {
-        TRY(compare_settings(s->restart_path, settings, any_parent));
-        *state = STAGE_RESUMABLE;
-    }
-out:
-    return rc;
+    struct output o = {.path = s->path,
+                       .restart_path = s->restart_path,
+                       .settings = settings,
+                       .unknown = any_parent ? parent_key : NULL};
+    *state = OUTPUT_MISSING;
+    return file_is_directory(s->folder) ? output_find(&o, job->cli->force, state) : IAU_OK;
 }
 
 static int find(const struct job *job, const struct stage *s, const char *settings, int any_parent,
-                enum stage_state *state)
+                enum output_state *state)
 {
-    *state = STAGE_MISSING;
+    *state = OUTPUT_MISSING;
     int rc = comm_agree(job->comm, job->comm->rank == 0
                                        ? find_on_root(job, s, settings, any_parent, state)
                                        : IAU_OK);
@@ -309,19 +202,19 @@ static int find(const struct job *job, const struct stage *s, const char *settin
 }
 
 int stage_find(const struct job *job, const struct stage *s, const char *settings,
-               enum stage_state *state)
+               enum output_state *state)
 {
     return find(job, s, settings, 0, state);
 }
 
 int stage_preview(const struct job *job, const struct stage *s, unsigned kinds,
-                  enum stage_state *state)
+                  enum output_state *state)
 {
     int rc = IAU_OK;
     char *settings = NULL;
     int any_parent = !stage_trains(job, s) && kinds & 1u << STAGE_ORIGIN &&
                      (job->cli->force || !stage_has_origin(job, s));
-    *state = STAGE_MISSING;
+    *state = OUTPUT_MISSING;
     if (any_parent) {
         settings = settings_text(job, s, NULL);
         TRY(comm_agree(job->comm, settings
@@ -339,7 +232,7 @@ out:
 /* Can a stage that is yet to run write its file and train on its samples? */
 static int check_stage(const struct job *job, const struct stage *s)
 {
-    struct batch_opts batch = trainer_batch_opts(stage_train_opts(job, s));
+    struct batch_opts batch = trainer_batch_opts(&s->train);
     struct shard_plan plan;
     int64_t left_out;
     int rc = IAU_OK;
@@ -356,11 +249,11 @@ int stage_check_all(const struct job *job, const struct stage_list *l, unsigned 
 {
     int rc = IAU_OK;
     for (int i = 0; i < l->n; i++) {
-        enum stage_state state;
+        enum output_state state;
         if (!(kinds & 1u << l->stage[i].kind))
             continue;
         TRY(stage_preview(job, &l->stage[i], kinds, &state));
-        if (state != STAGE_DONE)
+        if (state != OUTPUT_DONE)
             TRY(comm_agree(job->comm, check_stage(job, &l->stage[i])));
     }
 out:

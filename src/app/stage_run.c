@@ -12,7 +12,7 @@
 static int run_training(struct job *job, const struct stage *s, struct restart *restart,
                         struct engine *e, struct outcome *o)
 {
-    struct train_opts opts = *stage_train_opts(job, s);
+    struct train_opts opts = s->train;
     if (s->kind != STAGE_ORIGIN)
         opts.gradient_sum = 0; /* it serves later requests to forget, which start from origins */
     struct trainer t = {.engine = e,
@@ -34,9 +34,9 @@ static int check_origin(const struct job *job, const struct stage *s,
     char *settings = NULL;
     int rc = IAU_OK;
     TRY(stage_settings(job, &parent, &settings));
-    rc = stage_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
-                       settings, IAU_ERR_DATA,
-                       "make it again with `iau train --force`, or set what it was made with");
+    rc = output_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
+                        settings, IAU_ERR_DATA,
+                        "make it again with `iau train --force`, or set what it was made with");
     TRY(comm_agree(job->comm, rc));
 out:
     free(settings);
@@ -62,7 +62,7 @@ static int run_method(struct job *job, const struct stage *s, struct restart *re
     e->step_norm = NORM_FROZEN;
     struct unlearn u = {.engine = e,
                         .opts = opts,
-                        .train = stage_train_opts(job, s),
+                        .train = &s->train,
                         .sets = &job->sets,
                         .w = origin.w,
                         .gradient_sum = sum,
@@ -92,7 +92,7 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
                               .mixed = !job->machine.same_bytes};
     mem_peak_reset();
     TRY(job_begin_output(job, s->folder));
-    TRY(job_engine(job, stage_train_opts(job, s), &e));
+    TRY(job_engine(job, &s->train, &e));
     TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
                              : run_method(job, s, &restart, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
@@ -107,13 +107,13 @@ int stage_run(struct job *job, const struct stage *s)
 {
     int rc = IAU_OK;
     char *settings = NULL;
-    enum stage_state state;
+    enum output_state state;
     TRY(stage_settings(job, s, &settings));
     TRY(stage_find(job, s, settings, &state));
-    if (state == STAGE_DONE)
+    if (state == OUTPUT_DONE)
         log_line("%s  already done: %s", s->name, s->path);
     else
-        TRY(make(job, s, settings, state == STAGE_RESUMABLE));
+        TRY(make(job, s, settings, state == OUTPUT_RESUMABLE));
 out:
     free(settings);
     return rc;

@@ -53,9 +53,23 @@ static inline int64_t to_fixed(float v)
 
 double exact_scale(int64_t n, int bits)
 {
-    REQUIRE(n >= 1 && bits >= 0 && bits < SUM_BITS);
+    REQUIRE(n >= 1 && bits > -SUM_BITS && bits < SUM_BITS);
     int log2_n = n == 1 ? 0 : 64 - __builtin_clzll((unsigned long long)(n - 1));
     return ldexp(1.0, SUM_BITS - bits - log2_n);
+}
+
+void exact_split(float *x, int64_t n, double scale, float *high)
+{
+    float up = (float)scale, down = 1 / up;
+    for (int64_t i = 0; i < n; i++) {
+        high[i] = rintf(x[i] * up) * down;
+        x[i] -= high[i];
+    }
+}
+
+int exact_rest_bits(double scale)
+{
+    return -ilogb(scale); /* a rest is at most half of 1/scale */
 }
 
 /* Sizes of floats compare as their bit patterns do; NaN and infinity are above every number. */

@@ -3,6 +3,7 @@
 #include "core/rng.h"
 
 #include <Random123/philox.h>
+#include <math.h>
 
 #include "core/error.h"
 
@@ -33,6 +34,14 @@ float rng_uniform(const struct rng *r, uint64_t index)
     uint32_t words[4];
     rng_words(r, index, words);
     return (float)(words[0] >> 8) * 0x1p-24f;
+}
+
+double rng_normal(const struct rng *r, uint64_t index)
+{
+    uint32_t words[4];
+    rng_words(r, index, words);
+    double radius = sqrt(-2 * log((words[0] + 1.0) * 0x1p-32));
+    return radius * cos(2 * M_PI * (words[1] * 0x1p-32));
 }
 
 void rng_permute_i32(const struct rng *r, int32_t *v, int64_t n)

@@ -155,6 +155,22 @@ out:
     return rc;
 }
 
+int index_set_join(struct index_set *out, const struct index_set *a, const struct index_set *b)
+{
+    int rc = IAU_OK;
+    int64_t *row = mem_alloc(a->n + b->n, sizeof *row);
+    REQUIRE(a->part == b->part);
+    *out = (struct index_set){.part = a->part};
+    if (!row)
+        TRY(FAIL(IAU_ERR_MEM, "no memory for a set of %" PRId64 " rows", a->n + b->n));
+    for (int64_t i = 0; i < a->n + b->n; i++)
+        row[i] = i < a->n ? a->row[i] : b->row[i - a->n];
+    TRY(index_set_from_rows(out, a->part, row, a->n + b->n));
+out:
+    free(row);
+    return rc;
+}
+
 int index_set_minus(struct index_set *result, const struct index_set *a, const struct index_set *b)
 {
     int rc = IAU_OK;

@@ -11,7 +11,7 @@
 #include "core/memory.h"
 #include "kernel/vector.h"
 
-enum { VALUE_KL = N_VALUE, VALUE_AGREE, N_EVAL_VALUE };
+enum { VALUE_KL = N_VALUE, VALUE_JS, VALUE_AGREE, N_EVAL_VALUE };
 
 struct scan {
     struct engine *e;
@@ -19,7 +19,12 @@ struct scan {
     struct work work;
     struct sums *sums;
     float *p; /* [n_thread][n_class][lanes]: the model's probabilities beside the reference's */
-    float *feature; /* [n_local][N_MIA_FEATURE], or NULL */
+    float *feature; /* [n_local][N_MIA_FEATURE] */
+};
+
+/* What the attacks look at besides the features; rank 0. */
+struct labels {
+    int32_t *of[N_EVAL_SET]; /* owned, [n] */
 };
 
 const char *eval_set_name(enum eval_set s)
@@ -32,20 +37,26 @@ const char *eval_set_name(enum eval_set s)
     return name[s];
 }
 
-/* KL(p || q) in nats and whether both predict the same class, for lane i of two [n_class][lanes]
- * arrays. */
-static void compare_lane(const float *p, const float *q, int n_class, int lanes, int i, double *kl,
-                         double *agree)
+/* p log(p / q), 0 for p = 0. */
+static double divergence(double p, double q)
+{
+    return p > 0 ? p * (log(p) - log(fmax(q, 1e-30))) : 0;
+}
+
+/* Divergences of p from q in nats and whether both predict the same class, for lane i of two
+ * [n_class][lanes] arrays. */
+static void compare_lane(const float *p, const float *q, int n_class, int lanes, int i,
+                         double value[N_EVAL_VALUE])
 {
     int best_p = 0, best_q = 0;
     for (int c = 0; c < n_class; c++) {
-        double a = p[c * lanes + i], b = q[c * lanes + i];
-        if (a > 0)
-            *kl += a * (log(a) - log(fmax(b, 1e-30)));
+        double a = p[c * lanes + i], b = q[c * lanes + i], middle = (a + b) / 2;
+        value[VALUE_KL] += divergence(a, b);
+        value[VALUE_JS] += (divergence(a, middle) + divergence(b, middle)) / 2;
         best_p = p[c * lanes + i] > p[best_p * lanes + i] ? c : best_p;
         best_q = q[c * lanes + i] > q[best_q * lanes + i] ? c : best_q;
     }
-    *agree += best_p == best_q;
+    value[VALUE_AGREE] += best_p == best_q;
 }
 
 static void unit_scan(struct worker *wk, void *ctx, int64_t i)
@@ -58,35 +69,38 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
     model_forward(m, s->w, u);
     double value[N_EVAL_VALUE] = {
         [VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
-    if (s->feature)
-        for (int k = 0; k < u->n; k++)
-            mia_features(u->p + k, m->n_class, u->lanes, u->label[k],
-                         s->feature + (first + k) * N_MIA_FEATURE);
+    for (int k = 0; k < u->n; k++)
+        mia_features(u->p + k, m->n_class, u->lanes, u->label[k],
+                     s->feature + (first + k) * N_MIA_FEATURE);
     if (s->reference) {
         float *p = s->p + (int64_t)wk->thread * m->n_class * u->lanes;
         memcpy(p, u->p, (size_t)(m->n_class * u->lanes) * sizeof *p);
         model_forward(m, s->reference, u);
         for (int k = 0; k < u->n; k++)
-            compare_lane(p, u->p, m->n_class, u->lanes, k, &value[VALUE_KL], &value[VALUE_AGREE]);
+            compare_lane(p, u->p, m->n_class, u->lanes, k, value);
     }
     sums_add(s->sums, wk->thread, 0, NULL, value);
 }
 
-/* Bring the features of a set to rank 0, one array a feature, in row order. */
+/* Bring the features and labels of a set to rank 0, one array a feature, in row order. */
 static int collect_features(struct evaluation *v, enum eval_set set, const struct comm *comm,
-                            const float *local, int64_t n_local, int64_t n)
+                            const float *local, const struct share *share, struct labels *labels)
 {
     int rc = IAU_OK;
+    int64_t n = share->n_global, n_local = share->rows.n;
     float *all = comm->rank == 0 ? mem_alloc(n * N_MIA_FEATURE, sizeof *all) : NULL;
     for (int f = 0; comm->rank == 0 && f < N_MIA_FEATURE; f++) {
         v->score[set][f] = mem_alloc(n, sizeof(float));
         if (!v->score[set][f])
             rc = FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)n);
     }
-    if (comm->rank == 0 && !all)
+    if (comm->rank == 0)
+        labels->of[set] = mem_alloc(n, sizeof(int32_t));
+    if (comm->rank == 0 && (!all || !labels->of[set]))
         rc = FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)n);
     TRY(comm_agree(comm, rc));
     comm_gather(comm, local, n_local, N_MIA_FEATURE * sizeof *local, all);
+    comm_gather(comm, share->rows.label, n_local, sizeof(int32_t), labels->of[set]);
     for (int f = 0; comm->rank == 0 && f < N_MIA_FEATURE; f++)
         for (int64_t i = 0; i < n; i++)
             v->score[set][f][i] = all[i * N_MIA_FEATURE + f];
@@ -97,7 +111,7 @@ out:
 
 static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
                     const struct index_set *set, const float *w, const float *reference,
-                    const char *name)
+                    struct labels *labels, const char *name)
 {
     int rc = IAU_OK;
     struct set_result *out = &v->set[which];
@@ -105,15 +119,14 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     struct sums sums = {0};
     char what[96];
     struct scan s = {.e = e, .w = w, .reference = reference, .sums = &sums};
-    int want_features = which == SET_FORGET || which == SET_TEST;
-    *out = (struct set_result){set->n, NAN, NAN, NAN, NAN};
+    *out = (struct set_result){set->n, NAN, NAN, NAN, NAN, NAN};
     if (set->n == 0)
         return IAU_OK;
     TRY(share_load(&share, e, set));
     s.work = share_work(e, &share);
     s.p = mem_alloc((int64_t)e->n_thread * e->model->n_class * e->lanes, sizeof *s.p);
-    s.feature = want_features ? mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature) : NULL;
-    rc = !s.p || (want_features && !s.feature)
+    s.feature = mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature);
+    rc = !s.p || !s.feature
              ? FAIL(IAU_ERR_MEM, "no memory to evaluate %lld samples", (long long)set->n)
              : sums_init(&sums, 1, (int64_t[]){0}, N_EVAL_VALUE, e->n_thread);
     TRY(comm_agree(e->comm, rc));
@@ -126,9 +139,9 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     out->loss = sums_value(&sums, 0, VALUE_LOSS) / n;
     out->accuracy = sums_value(&sums, 0, VALUE_CORRECT) / n;
     out->kl = reference ? sums_value(&sums, 0, VALUE_KL) / n : NAN;
+    out->js = reference ? sums_value(&sums, 0, VALUE_JS) / n : NAN;
     out->agreement = reference ? sums_value(&sums, 0, VALUE_AGREE) / n : NAN;
-    if (want_features)
-        TRY(collect_features(v, which, e->comm, s.feature, share.rows.n, set->n));
+    TRY(collect_features(v, which, e->comm, s.feature, &share, labels));
 out:
     free(s.p);
     free(s.feature);
@@ -137,26 +150,60 @@ out:
     return rc;
 }
 
-/* Rank 0: one attack a feature, D_f against test. */
-static int attack(struct evaluation *v)
+/* The scores of a set by one feature: its values with the feature's sign. The caller frees *score.
+ */
+static int score_set(const struct evaluation *v, enum eval_set set, enum mia_feature f,
+                     const struct labels *labels, float **score, struct scored *out)
+{
+    float sign = (float)mia_feature_sign(f);
+    *out = (struct scored){v->set[set].n, *score = mem_alloc(v->set[set].n, sizeof **score),
+                           labels->of[set]};
+    if (!*score)
+        return FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples", (long long)out->n);
+    for (int64_t i = 0; i < out->n; i++)
+        (*score)[i] = sign * v->score[set][f][i];
+    return IAU_OK;
+}
+
+/* Rank 0: the attacks by one feature. D_f against test; and with thresholds by class. */
+static int attack(struct evaluation *v, enum mia_feature f, int n_class,
+                  const struct labels *labels)
 {
     int rc = IAU_OK;
-    int64_t n_forget = v->set[SET_FORGET].n, n_test = v->set[SET_TEST].n;
-    float *member = mem_alloc(n_forget, sizeof *member), *other = mem_alloc(n_test, sizeof *other);
-    if (!member || !other)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for scores of %lld samples",
-                 (long long)(n_forget + n_test)));
-    for (int f = 0; f < N_MIA_FEATURE; f++) {
-        float sign = (float)mia_feature_sign(f);
-        for (int64_t i = 0; i < n_forget; i++)
-            member[i] = sign * v->score[SET_FORGET][f][i];
-        for (int64_t i = 0; i < n_test; i++)
-            other[i] = sign * v->score[SET_TEST][f][i];
-        TRY(mia_attack(&v->mia[f], member, n_forget, other, n_test));
-    }
+    float *score[N_EVAL_SET] = {NULL};
+    struct scored s[N_EVAL_SET] = {{0}};
+    for (int set = 0; set < N_EVAL_SET; set++)
+        if (v->set[set].n)
+            TRY(score_set(v, set, f, labels, &score[set], &s[set]));
+    if (!s[SET_FORGET].n || !s[SET_TEST].n)
+        goto out;
+    TRY(mia_attack(&v->mia[f], s[SET_FORGET].score, s[SET_FORGET].n, s[SET_TEST].score,
+                   s[SET_TEST].n));
+    if (s[SET_RETAIN].n)
+        TRY(threshold_attack(&v->threshold[f], n_class, &s[SET_RETAIN], &s[v->outsiders],
+                             &s[SET_FORGET], &s[SET_TEST]));
 out:
-    free(member);
-    free(other);
+    for (int set = 0; set < N_EVAL_SET; set++)
+        free(score[set]);
+    return rc;
+}
+
+/* Rank 0: what serves the attacks only is not kept: a training set may be large. */
+static void drop_scores(struct evaluation *v, enum eval_set set)
+{
+    for (int f = 0; f < N_MIA_FEATURE; f++) {
+        free(v->score[set][f]);
+        v->score[set][f] = NULL;
+    }
+}
+
+static int attack_all(struct evaluation *v, int n_class, const struct labels *labels)
+{
+    int rc = IAU_OK;
+    for (int f = 0; f < N_MIA_FEATURE && rc == IAU_OK; f++)
+        rc = attack(v, f, n_class, labels);
+    drop_scores(v, SET_RETAIN);
+    drop_scores(v, SET_VALID);
     return rc;
 }
 
@@ -165,16 +212,25 @@ int evaluate_model(struct evaluation *v, struct engine *e,
                    const float *reference, const char *name)
 {
     int rc = IAU_OK;
-    *v = (struct evaluation){.distance_reference = NAN};
+    struct labels labels = {{NULL}};
+    *v = (struct evaluation){.distance_reference = NAN,
+                             .norm_reference = NAN,
+                             .outsiders = set[SET_VALID]->n ? SET_VALID : SET_TEST};
+    for (int f = 0; f < N_MIA_FEATURE; f++)
+        v->threshold[f] = (struct threshold_result){NAN, NAN};
     e->phase = PHASE_EVALUATE;
     for (int s = 0; s < N_EVAL_SET; s++)
-        TRY(scan_set(v, e, s, set[s], w, reference, name));
-    if (reference)
+        TRY(scan_set(v, e, s, set[s], w, reference, &labels, name));
+    if (reference) {
         v->distance_reference = vector_distance(w, reference, e->model->n_param);
-    if (v->set[SET_FORGET].n && v->set[SET_TEST].n)
-        TRY(comm_agree(e->comm, e->comm->rank == 0 ? attack(v) : IAU_OK));
+        v->norm_reference = vector_norm(reference, e->model->n_param);
+    }
+    rc = e->comm->rank == 0 ? attack_all(v, e->model->n_class, &labels) : IAU_OK;
+    TRY(comm_agree(e->comm, rc));
 out:
     e->phase = PHASE_COMPUTE;
+    for (int s = 0; s < N_EVAL_SET; s++)
+        free(labels.of[s]);
     if (rc != IAU_OK)
         evaluation_free(v);
     return rc;
@@ -188,13 +244,4 @@ void evaluation_free(struct evaluation *v)
     for (int f = 0; f < N_MIA_FEATURE; f++)
         mia_free(&v->mia[f]);
     *v = (struct evaluation){0};
-}
-
-double evaluation_gap(const struct evaluation *a, const struct evaluation *b)
-{
-    return (fabs(a->set[SET_FORGET].accuracy - b->set[SET_FORGET].accuracy) +
-            fabs(a->set[SET_RETAIN].accuracy - b->set[SET_RETAIN].accuracy) +
-            fabs(a->set[SET_TEST].accuracy - b->set[SET_TEST].accuracy) +
-            fabs(a->mia[MIA_CONFIDENCE].auc - b->mia[MIA_CONFIDENCE].auc)) /
-           4;
 }

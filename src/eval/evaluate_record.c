@@ -1,133 +1,133 @@
-/* Evaluations as they stand in results files: every number says which way is good, its ideal and
- * its unit. */
+/* Evaluations as lists of metrics, and their curves and samples in results files. */
 #include <math.h>
 #include <stdio.h>
 
 #include "core/error.h"
 #include "eval/evaluate.h"
 
-static const char *const like_retrain = "closer to the retrained model";
+static const char share_of_samples[] = "share of samples";
 
-struct sheet {
-    struct record *r;
-    const char *name; /* of the model */
-};
-
-/* One metric; NAN means that it does not exist here, and it is left out. `ideal` NAN: the retrained
- * model's value. */
-static int add(const struct sheet *s, const char *metric, double value, const char *direction,
-               double ideal, const char *unit)
-{
-    char path[256];
-    int rc = IAU_OK;
-    if (isnan(value))
-        return IAU_OK;
-    snprintf(path, sizeof path, "/evaluation/%s/%s", s->name, metric);
-    TRY(record_add_scalar(s->r, path, value));
-    TRY(record_set_text(s->r, path, "direction", direction));
-    if (isnan(ideal))
-        TRY(record_set_text(s->r, path, "ideal", "the retrained model's value"));
-    else
-        TRY(record_set_f64(s->r, path, "ideal", ideal));
-    TRY(record_set_text(s->r, path, "unit", unit));
-out:
-    return rc;
-}
-
-static int add_set(const struct sheet *s, const struct evaluation *v, enum eval_set set)
+static int add_set(const struct evaluation *v, enum eval_set set, struct metrics *m)
 {
     char metric[64];
-    int rc = IAU_OK;
+    int rc = IAU_OK, is_forget = set == SET_FORGET;
     const struct set_result *r = &v->set[set];
     const char *name = eval_set_name(set);
     snprintf(metric, sizeof metric, "accuracy_%s", name);
-    TRY(add(s, metric, r->accuracy, set == SET_FORGET ? like_retrain : "higher",
-            set == SET_FORGET ? NAN : 1, "share of samples"));
+    TRY(metrics_add(m, metric, r->accuracy, is_forget ? metric_like_retrain : "higher",
+                    is_forget ? NAN : 1, share_of_samples, METRIC_COMPARED));
     snprintf(metric, sizeof metric, "loss_%s", name);
-    TRY(add(s, metric, r->loss, set == SET_FORGET ? like_retrain : "lower",
-            set == SET_FORGET ? NAN : 0, "nats per sample"));
+    TRY(metrics_add(m, metric, r->loss, is_forget ? metric_like_retrain : "lower",
+                    is_forget ? NAN : 0, "nats per sample", METRIC_PLAIN));
     snprintf(metric, sizeof metric, "kl_retrain_%s", name);
-    TRY(add(s, metric, r->kl, "lower", 0, "nats per sample"));
+    TRY(metrics_add(m, metric, r->kl, "lower", 0, "nats per sample", METRIC_RELATIVE));
+    snprintf(metric, sizeof metric, "js_retrain_%s", name);
+    TRY(metrics_add(m, metric, r->js, "lower", 0, "nats per sample, at most ln 2",
+                    METRIC_RELATIVE));
     snprintf(metric, sizeof metric, "agreement_retrain_%s", name);
-    TRY(add(s, metric, r->agreement, "higher", 1, "share of samples"));
+    TRY(metrics_add(m, metric, r->agreement, "higher", 1, share_of_samples, METRIC_RELATIVE));
 out:
     return rc;
 }
 
-static int add_attack(const struct sheet *s, const struct evaluation *v, enum mia_feature f)
+int attack_metrics(const struct mia_result *a, const char *prefix, struct metrics *m)
 {
-    char metric[96], path[256];
+    const struct {
+        const char *name;
+        double value, ideal;
+        const char *unit;
+        enum metric_kind kind;
+    } all[] = {
+        {"auc", a->auc, 0.5, "area under the ROC curve", METRIC_COMPARED},
+        {"balanced_accuracy", a->balanced_accuracy, 0.5, share_of_samples, METRIC_PLAIN},
+        {"tpr_at_fpr_1e-2", a->tpr_at_fpr_1e2, 0.01, "share of members", METRIC_PLAIN},
+        {"tpr_at_fpr_1e-3", a->tpr_at_fpr_1e3, 0.001, "share of members", METRIC_PLAIN},
+    };
+    char metric[METRIC_NAME_CHARS];
     int rc = IAU_OK;
-    const struct mia_result *a = &v->mia[f];
+    for (size_t i = 0; a->n_point && i < sizeof all / sizeof *all; i++) {
+        snprintf(metric, sizeof metric, "%s_%s", prefix, all[i].name);
+        TRY(metrics_add(m, metric, all[i].value, metric_like_retrain, all[i].ideal, all[i].unit,
+                        all[i].kind));
+    }
+out:
+    return rc;
+}
+
+static int add_thresholds(const struct evaluation *v, enum mia_feature f, struct metrics *m)
+{
+    char metric[METRIC_NAME_CHARS];
+    int rc = IAU_OK;
     const char *name = mia_feature_name(f);
+    snprintf(metric, sizeof metric, "mia_%s_member_share", name);
+    TRY(metrics_add(m, metric, v->threshold[f].called_member, metric_like_retrain, NAN,
+                    "share of forgotten samples", METRIC_COMPARED));
+    snprintf(metric, sizeof metric, "mia_%s_class_balanced_accuracy", name);
+    TRY(metrics_add(m, metric, v->threshold[f].balanced_accuracy, metric_like_retrain, 0.5,
+                    share_of_samples, METRIC_COMPARED));
+out:
+    return rc;
+}
+
+int evaluation_metrics(const struct evaluation *v, struct metrics *m)
+{
+    char prefix[64];
+    int rc = IAU_OK;
+    for (int set = 0; set < N_EVAL_SET; set++)
+        TRY(add_set(v, set, m));
+    for (int f = 0; f < N_MIA_FEATURE; f++) {
+        snprintf(prefix, sizeof prefix, "mia_%s", mia_feature_name(f));
+        TRY(attack_metrics(&v->mia[f], prefix, m));
+        TRY(add_thresholds(v, f, m));
+    }
+    TRY(metrics_add(m, "distance_retrain", v->distance_reference, "lower", 0,
+                    "Euclidean norm of parameters", METRIC_RELATIVE));
+    TRY(metrics_add(m, "distance_retrain_relative", v->distance_reference / v->norm_reference,
+                    "lower", 0, "share of the norm of the retrained model's parameters",
+                    METRIC_RELATIVE));
+out:
+    return rc;
+}
+
+int attack_to_record(const struct mia_result *a, const char *name, const char *attack,
+                     struct record *r)
+{
+    char path[256];
+    int rc = IAU_OK;
     if (!a->n_point)
         return IAU_OK;
-    snprintf(metric, sizeof metric, "mia_%s_auc", name);
-    TRY(add(s, metric, a->auc, like_retrain, 0.5, "area under the ROC curve"));
-    snprintf(metric, sizeof metric, "mia_%s_balanced_accuracy", name);
-    TRY(add(s, metric, a->balanced_accuracy, like_retrain, 0.5, "share of samples"));
-    snprintf(metric, sizeof metric, "mia_%s_tpr_at_fpr_1e-2", name);
-    TRY(add(s, metric, a->tpr_at_fpr_1e2, like_retrain, 0.01, "share of members"));
-    snprintf(metric, sizeof metric, "mia_%s_tpr_at_fpr_1e-3", name);
-    TRY(add(s, metric, a->tpr_at_fpr_1e3, like_retrain, 0.001, "share of members"));
-    snprintf(path, sizeof path, "/roc/%s/%s/fpr", s->name, name);
-    TRY(record_add_column(s->r, path, RECORD_F64, a->n_point, a->fpr));
-    snprintf(path, sizeof path, "/roc/%s/%s/tpr", s->name, name);
-    TRY(record_add_column(s->r, path, RECORD_F64, a->n_point, a->tpr));
+    snprintf(path, sizeof path, "/roc/%s/%s/fpr", name, attack);
+    TRY(record_add_column(r, path, RECORD_F64, a->n_point, a->fpr));
+    snprintf(path, sizeof path, "/roc/%s/%s/tpr", name, attack);
+    TRY(record_add_column(r, path, RECORD_F64, a->n_point, a->tpr));
 out:
     return rc;
 }
 
-static int add_gaps(const struct sheet *s, const struct evaluation *v,
-                    const struct evaluation *retrained)
-{
-    char metric[64];
-    int rc = IAU_OK;
-    for (int set = 0; set < N_EVAL_SET; set++) {
-        snprintf(metric, sizeof metric, "gap_accuracy_%s", eval_set_name(set));
-        TRY(add(s, metric, fabs(v->set[set].accuracy - retrained->set[set].accuracy), "lower", 0,
-                "share of samples"));
-    }
-    if (v->mia[MIA_CONFIDENCE].n_point)
-        TRY(add(s, "gap_mia_confidence_auc",
-                fabs(v->mia[MIA_CONFIDENCE].auc - retrained->mia[MIA_CONFIDENCE].auc), "lower", 0,
-                "area under the ROC curve"));
-    TRY(add(s, "gap_average", evaluation_gap(v, retrained), "lower", 0, "mean of four gaps"));
-    TRY(add(s, "distance_retrain", v->distance_reference, "lower", 0,
-            "Euclidean norm of parameters"));
-out:
-    return rc;
-}
-
-static int add_samples(const struct sheet *s, const struct evaluation *v)
+static int add_samples(const struct evaluation *v, const char *name, struct record *r)
 {
     char path[256];
     for (int set = 0; set < N_EVAL_SET; set++)
         for (int f = 0; f < N_MIA_FEATURE; f++) {
             if (!v->score[set][f])
                 continue;
-            snprintf(path, sizeof path, "/samples/%s/%s/%s", s->name, eval_set_name(set),
+            snprintf(path, sizeof path, "/samples/%s/%s/%s", name, eval_set_name(set),
                      mia_feature_name(f));
-            int rc = record_add_column(s->r, path, RECORD_F32, v->set[set].n, v->score[set][f]);
+            int rc = record_add_column(r, path, RECORD_F32, v->set[set].n, v->score[set][f]);
             if (rc != IAU_OK)
                 return rc;
         }
     return IAU_OK;
 }
 
-int evaluation_to_record(const struct evaluation *v, const struct evaluation *retrained,
-                         const char *name, int samples, struct record *r)
+int evaluation_to_record(const struct evaluation *v, const char *name, int samples,
+                         struct record *r)
 {
     int rc = IAU_OK;
-    struct sheet s = {r, name};
-    for (int set = 0; set < N_EVAL_SET; set++)
-        TRY(add_set(&s, v, set));
     for (int f = 0; f < N_MIA_FEATURE; f++)
-        TRY(add_attack(&s, v, f));
-    if (retrained)
-        TRY(add_gaps(&s, v, retrained));
+        TRY(attack_to_record(&v->mia[f], name, mia_feature_name(f), r));
     if (samples)
-        TRY(add_samples(&s, v));
+        TRY(add_samples(v, name, r));
 out:
     return rc;
 }

@@ -45,9 +45,11 @@ static double log_of_rest(double q)
 void mia_features(const float *p, int n_class, int stride, int label, float out[N_MIA_FEATURE])
 {
     double p_y = p[(int64_t)label * stride];
+    int best = 0;
     double entropy = -p_y * log_of(p_y), others = 0, modified = 0;
     for (int i = 0; i < n_class; i++) {
         double p_i = p[(int64_t)i * stride];
+        best = p_i > p[(int64_t)best * stride] ? i : best;
         if (i == label)
             continue;
         others += p_i;
@@ -57,6 +59,7 @@ void mia_features(const float *p, int n_class, int stride, int label, float out[
     /* A float near 1 hides how sure the model is; the sum of the other probabilities still tells.
      */
     double loss = p_y > 0.5 ? -log_of_rest(others) : -log_of(p_y);
+    out[MIA_CORRECTNESS] = (float)(best == label);
     out[MIA_CONFIDENCE] = (float)p_y;
     out[MIA_ENTROPY] = (float)entropy;
     out[MIA_MODIFIED_ENTROPY] = (float)(modified + others * loss);

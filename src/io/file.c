@@ -58,6 +58,12 @@ int file_exists(const char *path)
     return rc == IAU_OK ? there : -rc;
 }
 
+int file_is_directory(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 int file_check_target(const char *path)
 {
     int there, rc = check_kind(path, &there);

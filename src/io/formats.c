@@ -17,6 +17,8 @@ static const struct format {
     {RESTART_FORMAT, "restart file", (const char *const[]){"/", NULL}, 0},
     {CAMPAIGN_FORMAT, "results of a campaign",
      (const char *const[]){"/row", "/settings", "/metrics", NULL}, 1},
+    {SHADOW_FORMAT, "shadow model",
+     (const char *const[]){"/params", "/buffers", "/targets", "/samples", NULL}, 0},
     {STATE_FORMAT, "state of a run", (const char *const[]){NULL}, 0},
 };
 

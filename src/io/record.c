@@ -357,7 +357,8 @@ static int read_attributes(struct record *r, const struct h5 *f, const char *obj
     return rc;
 }
 
-static int read_file(struct record *r, const char *path, int with_arrays)
+/* `prefix`: of the arrays to read; NULL: none. */
+static int read_file(struct record *r, const char *path, const char *prefix)
 {
     struct h5 f;
     struct text_list arrays = {0}, groups = {0};
@@ -366,8 +367,9 @@ static int read_file(struct record *r, const char *path, int with_arrays)
     if (rc != IAU_OK)
         return rc;
     TRY(h5_list_objects(&f, &arrays, &groups));
-    for (int64_t i = 0; i < arrays.n && with_arrays; i++)
-        TRY(read_array(r, &f, arrays.v[i]));
+    for (int64_t i = 0; i < arrays.n && prefix; i++)
+        if (is_below(arrays.v[i], prefix))
+            TRY(read_array(r, &f, arrays.v[i]));
     for (int64_t i = 0; i < groups.n; i++)
         TRY(read_attributes(r, &f, groups.v[i]));
     for (int64_t i = 0; i < arrays.n; i++)
@@ -383,10 +385,15 @@ out:
 
 int record_read(struct record *r, const char *path)
 {
-    return read_file(r, path, 1);
+    return read_file(r, path, "/");
+}
+
+int record_read_part(struct record *r, const char *path, const char *prefix)
+{
+    return read_file(r, path, prefix);
 }
 
 int record_read_attributes(struct record *r, const char *path)
 {
-    return read_file(r, path, 0);
+    return read_file(r, path, NULL);
 }

@@ -119,6 +119,12 @@ void vector_add(int64_t n, const float *a, const float *b, float *y)
         *(vecf *)(y + i) = load(a + i) + load(b + i);
 }
 
+void vector_multiply(int64_t n, const float *a, const float *b, float *y)
+{
+    for (int64_t i = 0; i < n; i += WIDTH)
+        *(vecf *)(y + i) = load(a + i) * load(b + i);
+}
+
 void vector_add_relu(int64_t n, const float *a, const float *b, float *y)
 {
     for (int64_t i = 0; i < n; i += WIDTH) {

@@ -6,9 +6,11 @@
 
 int64_t conv_scratch_floats(const struct conv_shape *s)
 {
-    if (conv_wino_applies(s))
-        return conv_wino_scratch_floats(s);
-    return conv_rows_applies(s) ? conv_rows_scratch_floats(s) : conv_direct_scratch_floats(s);
+    if (!conv_wino_applies(s) && conv_rows_applies(s))
+        return conv_rows_scratch_floats(s);
+    int64_t passes =
+        conv_wino_applies(s) ? conv_wino_scratch_floats(s) : conv_direct_scratch_floats(s);
+    return max_i64(passes, conv_direct_gradient_floats(s));
 }
 
 void conv_forward(const struct conv_shape *s, int n_pair, const float *const in[],
@@ -45,4 +47,14 @@ void conv_weight_grad(const struct conv_shape *s, int n_pair, const float *const
         conv_rows_weight_grad(s, n_pair, in, dout, dw, dbias, scratch);
     else
         conv_direct_weight_grad(s, n_pair, in, dout, dw, dbias, scratch);
+}
+
+/* Winograd's products sum over samples as they go, so its shapes take the direct way here. */
+void conv_weight_squares(const struct conv_shape *s, const float *in, const float *dout, float *dw,
+                         float *dbias, float *scratch)
+{
+    if (!conv_wino_applies(s) && conv_rows_applies(s))
+        conv_rows_weight_squares(s, in, dout, dw, dbias, scratch);
+    else
+        conv_direct_weight_squares(s, in, dout, dw, dbias, scratch);
 }

@@ -292,33 +292,106 @@ static float plane_sum(const vecf *plane, int h, int64_t w)
     return sum[0];
 }
 
+/* The weight gradient on its way: accumulators with a lane a sample, their sums over lanes, and the
+ * copied planes. */
+struct gradient {
+    struct conv_cut cut;
+    int64_t per_output, n_acc;
+    struct packed x, z;
+    vecf *acc;
+    float *sum;
+};
+
+static struct gradient gradient_place(const struct conv_shape *s, float *scratch)
+{
+    struct gradient g = {.cut = gradient_cut(s), .x = packed_input(s), .acc = (vecf *)scratch};
+    g.z = (struct packed){.h = s->h_out, .w = s->w_out, .stride = 1, .run = s->w_out};
+    g.per_output = (int64_t)s->c_in * s->k * s->k;
+    g.n_acc = align_floats(g.cut.size * g.per_output);
+    g.sum = scratch + g.n_acc * V;
+    g.x.v = (vecf *)(g.sum + g.n_acc);
+    g.z.v = g.x.v + s->c_in * packed_plane(&g.x);
+    return g;
+}
+
+/* Outputs [o, o + n_o), V lanes of a pair. */
+static void gradient_part(const struct conv_shape *s, const struct gradient *g, const float *in,
+                          const float *dout, int o, int n_o, int chunk, int add)
+{
+    int64_t out_floats = (int64_t)s->h_out * s->w_out * s->lanes;
+    pack(&g->x, in, s->lanes, chunk, s->c_in, s->h_in, s->w_in, 0);
+    pack(&g->z, dout + o * out_floats, s->lanes, chunk, n_o, s->h_out, s->w_out, 0);
+    gradient_planes(s, &g->x, &g->z, n_o, g->acc, add);
+}
+
 void conv_direct_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                              const float *const dout[], float *dw, float *dbias, float *scratch)
 {
-    struct packed x = packed_input(s),
-                  z = {.h = s->h_out, .w = s->w_out, .stride = 1, .run = s->w_out};
-    struct conv_cut cut = gradient_cut(s);
-    int64_t per_output = (int64_t)s->c_in * s->k * s->k, out_plane = (int64_t)s->h_out * s->w_out;
-    int64_t n_acc = align_floats(cut.size * per_output);
-    vecf *acc = (vecf *)scratch;
-    float *sum = scratch + n_acc * V;
-    x.v = (vecf *)(sum + n_acc);
-    z.v = x.v + s->c_in * packed_plane(&x);
-    for (int i = 0; i < cut.count; i++) {
-        int o = i * cut.size, n_o = conv_cut_length(&cut, i), part = 0;
+    struct gradient g = gradient_place(s, scratch);
+    int64_t out_floats = (int64_t)s->h_out * s->w_out * s->lanes;
+    for (int i = 0; i < g.cut.count; i++) {
+        int o = i * g.cut.size, n_o = conv_cut_length(&g.cut, i), part = 0;
         for (int chunk = 0; chunk < s->lanes / V; chunk++)
-            for (int pair = 0; pair < n_pair; pair++, part++) {
-                pack(&x, in[pair], s->lanes, chunk, s->c_in, s->h_in, s->w_in, 0);
-                pack(&z, dout[pair] + o * out_plane * s->lanes, s->lanes, chunk, n_o, s->h_out,
-                     s->w_out, 0);
-                gradient_planes(s, &x, &z, n_o, acc, part > 0);
-            }
-        conv_sum_lanes(n_o * per_output, acc, sum);
-        memcpy(dw + o * per_output, sum, (size_t)(n_o * per_output) * sizeof(float));
+            for (int pair = 0; pair < n_pair; pair++, part++)
+                gradient_part(s, &g, in[pair], dout[pair], o, n_o, chunk, part > 0);
+        conv_sum_lanes(n_o * g.per_output, g.acc, g.sum);
+        memcpy(dw + o * g.per_output, g.sum, (size_t)(n_o * g.per_output) * sizeof(float));
     }
     for (int o = 0; dbias && o < s->c_out; o++)
-        dbias[o] = plane_sum((const vecf *)(dout[0] + o * out_plane * s->lanes), s->h_out,
+        dbias[o] = plane_sum((const vecf *)(dout[0] + o * out_floats), s->h_out,
                              (int64_t)s->w_out * s->lanes / V);
+}
+
+/* Sum over the lanes of squares, each of a lane's sum over a plane. */
+static float plane_squares(const vecf *plane, int h, int w, int step)
+{
+    vecf squares[V] = {{0}}, sum;
+    for (int chunk = 0; chunk < step; chunk++) {
+        vecf total = {};
+        for (int y = 0; y < h; y++) {
+            vecf row = {};
+            for (int x = 0; x < w; x++)
+                row += plane[((int64_t)y * w + x) * step + chunk];
+            total += row;
+        }
+        squares[0] += total * total;
+    }
+    conv_sum_lanes(V, squares, (float *)&sum);
+    return sum[0];
+}
+
+/* A lane's accumulators hold the gradient of one sample: squared before lanes are summed. */
+void conv_direct_weight_squares(const struct conv_shape *s, const float *in, const float *dout,
+                                float *dw, float *dbias, float *scratch)
+{
+    struct gradient g = gradient_place(s, scratch);
+    int64_t out_floats = (int64_t)s->h_out * s->w_out * s->lanes;
+    for (int i = 0; i < g.cut.count; i++) {
+        int o = i * g.cut.size, n_o = conv_cut_length(&g.cut, i);
+        int64_t n = n_o * g.per_output;
+        float *to = dw + o * g.per_output;
+        for (int chunk = 0; chunk < s->lanes / V; chunk++) {
+            gradient_part(s, &g, in, dout, o, n_o, chunk, 0);
+            for (int64_t j = 0; j < n; j++)
+                g.acc[j] *= g.acc[j];
+            conv_sum_lanes(n, g.acc, g.sum);
+            for (int64_t j = 0; j < n; j++)
+                to[j] = (chunk ? to[j] : 0) + g.sum[j];
+        }
+    }
+    for (int o = 0; dbias && o < s->c_out; o++)
+        dbias[o] =
+            plane_squares((const vecf *)(dout + o * out_floats), s->h_out, s->w_out, s->lanes / V);
+}
+
+int64_t conv_direct_gradient_floats(const struct conv_shape *s)
+{
+    struct packed x = packed_input(s);
+    struct conv_cut cut = gradient_cut(s);
+    int64_t acc = align_floats((int64_t)cut.size * s->c_in * s->k * s->k);
+    return acc * (V + 1) +
+           V * (s->c_in * packed_plane(&x) + cut.size * ((int64_t)s->h_out * s->w_out | 1)) +
+           4 * LANE_BLOCK;
 }
 
 int64_t conv_direct_scratch_floats(const struct conv_shape *s)
@@ -326,11 +399,7 @@ int64_t conv_direct_scratch_floats(const struct conv_shape *s)
     struct packed x = packed_input(s), z = packed_output(s);
     int64_t taps = (int64_t)s->k * s->k, c_in = CONV_PAIR_MAX * s->c_in,
             c_out = CONV_PAIR_MAX * s->c_out;
-    struct conv_cut cut = gradient_cut(s);
     int64_t forward = c_in * (taps * (1 + s->c_out) + packed_plane(&x) * V);
     int64_t input = c_out * (taps * (1 + s->c_in) + packed_plane(&z) * V);
-    int64_t acc = align_floats(cut.size * s->c_in * taps);
-    int64_t weight = acc * (V + 1) + V * (s->c_in * packed_plane(&x) +
-                                          cut.size * ((int64_t)s->h_out * s->w_out | 1));
-    return max_i64(weight, max_i64(forward, input)) + 4 * 16;
+    return max_i64(forward, input) + 4 * LANE_BLOCK;
 }

@@ -211,3 +211,22 @@ void points_to_taps(int64_t n, const float *sum, int64_t stride, float *taps)
         memcpy(taps + i * TAPS, &x, (i + 1 < n ? POINTS : TAPS) * sizeof(float));
     }
 }
+
+void points_to_lane_taps(int64_t n, vecf *v, int64_t stride)
+{
+    for (int64_t i = 0; i < n; i++) {
+        vecf x[POINTS];
+#pragma GCC unroll 8
+        for (int p = 0; p < POINTS; p++)
+            x[p] = v[p * stride + i];
+#pragma GCC unroll 5
+        for (int j = 0; j < TAPS; j++) {
+            vecf tap = {};
+#pragma GCC unroll 8
+            for (int p = 0; p < POINTS; p++)
+                if (G[j][p] != 0)
+                    tap += G[j][p] * x[p];
+            v[j * stride + i] = tap;
+        }
+    }
+}

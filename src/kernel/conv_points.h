@@ -55,5 +55,7 @@ void points_to_output(const struct conv_shape *s, const vecf *sum, const float *
 void points_to_input(const struct conv_shape *s, const vecf *sum, int chunk, int y, float *din);
 /** n rows of taps: G^T sum. @param sum [point][stride] @param taps [n][TAPS] */
 void points_to_taps(int64_t n, const float *sum, int64_t stride, float *taps);
+/** The same in every lane and in place: afterwards v[j * stride + i] is tap j of row i. */
+void points_to_lane_taps(int64_t n, vecf *v, int64_t stride);
 
 #endif

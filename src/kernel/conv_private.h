@@ -109,12 +109,18 @@ void conv_rows_input_grad(const struct conv_shape *s, int n_pair, const float *c
                           const float *const w[], float *din, float *scratch);
 void conv_rows_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                            const float *const dout[], float *dw, float *dbias, float *scratch);
+void conv_rows_weight_squares(const struct conv_shape *s, const float *in, const float *dout,
+                              float *dw, float *dbias, float *scratch);
+/* Without the weight gradient; and for the weight gradient and its squares, of any shape. */
 int64_t conv_direct_scratch_floats(const struct conv_shape *s);
+int64_t conv_direct_gradient_floats(const struct conv_shape *s);
 void conv_direct_forward(const struct conv_shape *s, int n_pair, const float *const in[],
                          const float *const w[], const float *bias, float *out, float *scratch);
 void conv_direct_input_grad(const struct conv_shape *s, int n_pair, const float *const dout[],
                             const float *const w[], float *din, float *scratch);
 void conv_direct_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                              const float *const dout[], float *dw, float *dbias, float *scratch);
+void conv_direct_weight_squares(const struct conv_shape *s, const float *in, const float *dout,
+                                float *dw, float *dbias, float *scratch);
 
 #endif

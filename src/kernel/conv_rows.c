@@ -202,38 +202,90 @@ static struct conv_cut gradient_cut(const struct conv_shape *s)
                     GRADIENT_BYTES);
 }
 
+/* Where the parts of scratch lie for the weight gradient: sums over lanes, the bias's accumulators,
+ * those of the rows of taps, and blocks of transformed rows of both factors. */
+struct room {
+    struct conv_cut block;
+    struct gradient g;
+    struct points d, u;
+    vecf *bias;
+    float *bias_sum;
+};
+
+static struct room room_of(const struct conv_shape *s, int keep_points, float *scratch)
+{
+    struct room r = {.block = gradient_cut(s)};
+    r.g.n = align_floats((int64_t)s->c_out * s->c_in * TAPS);
+    r.g.stride = keep_points ? r.g.n : 0;
+    r.g.sum = scratch;
+    r.bias_sum = r.g.sum + POINTS * r.g.n;
+    r.bias = (vecf *)(r.bias_sum + align_floats(s->c_out));
+    r.g.acc = r.bias + align_floats(s->c_out);
+    r.d = (struct points){.tiles = conv_row_tiles(s), .channels = s->c_out};
+    r.u = (struct points){.tiles = conv_row_tiles(s), .channels = s->c_in};
+    r.u.v = r.g.acc + (r.g.stride ? POINTS : 1) * r.g.n;
+    r.d.v = r.u.v + (int64_t)POINTS * s->c_in * (r.block.size + TAPS - 1) * r.u.tiles;
+    return r;
+}
+
+/* Add block b of one chunk of lanes to the accumulators, or begin with it. */
+static void gradient_part(const struct conv_shape *s, struct room *r, const float *in,
+                          const float *dout, int chunk, int b, int with_bias, int add)
+{
+    struct planes from_in = planes_of(in, s->lanes, chunk, s->c_in, s->h_in, s->w_in);
+    struct planes from_out = planes_of(dout, s->lanes, chunk, s->c_out, s->h_out, s->w_out);
+    struct points *d = &r->d, *u = &r->u;
+    d->row = b * r->block.size;
+    d->rows = conv_cut_length(&r->block, b);
+    u->row = min_int(max_int(d->row - s->pad, 0), s->h_in);
+    u->rows = max_int(min_int(d->row + d->rows - s->pad + TAPS - 1, s->h_in) - u->row, 0);
+    points_of_input(&from_in, s->pad, 0, u);
+    points_of_output(&from_out, 0, d, with_bias ? r->bias : NULL, add);
+    r->g.add = add;
+    gradient_block(s, &r->g, d, u);
+}
+
 void conv_rows_weight_grad(const struct conv_shape *s, int n_pair, const float *const in[],
                            const float *const dout[], float *dw, float *dbias, float *scratch)
 {
-    struct conv_cut block = gradient_cut(s);
-    struct points d = {.tiles = conv_row_tiles(s), .channels = s->c_out},
-                  u = {.tiles = conv_row_tiles(s), .channels = s->c_in};
-    int chunks = s->lanes / IAU_VECTOR_WIDTH, parts = chunks * n_pair * block.count;
-    struct gradient g = {.n = align_floats((int64_t)s->c_out * s->c_in * TAPS), .sum = scratch};
-    g.stride = parts > 1 ? g.n : 0;
-    float *bias_sum = g.sum + POINTS * g.n;
-    vecf *bias = (vecf *)(bias_sum + align_floats(s->c_out));
-    g.acc = bias + align_floats(s->c_out);
-    u.v = g.acc + (g.stride ? POINTS : 1) * g.n;
-    d.v = u.v + (int64_t)POINTS * s->c_in * (block.size + TAPS - 1) * u.tiles;
+    int n_block = gradient_cut(s).count, parts = s->lanes / IAU_VECTOR_WIDTH * n_pair * n_block;
+    struct room r = room_of(s, parts > 1, scratch);
     for (int part = 0; part < parts; part++) {
-        int i = part % n_pair, b = part / n_pair % block.count, chunk = part / n_pair / block.count;
-        struct planes from_in = planes_of(in[i], s->lanes, chunk, s->c_in, s->h_in, s->w_in);
-        struct planes from_out = planes_of(dout[i], s->lanes, chunk, s->c_out, s->h_out, s->w_out);
-        d.row = b * block.size;
-        d.rows = conv_cut_length(&block, b);
-        u.row = min_int(max_int(d.row - s->pad, 0), s->h_in);
-        u.rows = max_int(min_int(d.row + d.rows - s->pad + TAPS - 1, s->h_in) - u.row, 0);
-        points_of_input(&from_in, s->pad, 0, &u);
-        points_of_output(&from_out, 0, &d, i == 0 && dbias ? bias : NULL, part > 0);
-        g.add = part > 0;
-        g.last = part + 1 == parts;
-        gradient_block(s, &g, &d, &u);
+        int i = part % n_pair, b = part / n_pair % n_block, chunk = part / n_pair / n_block;
+        r.g.last = part + 1 == parts;
+        gradient_part(s, &r, in[i], dout[i], chunk, b, i == 0 && dbias, part > 0);
     }
-    points_to_taps((int64_t)s->c_out * s->c_in * TAPS, g.sum, g.n, dw);
+    points_to_taps((int64_t)s->c_out * s->c_in * TAPS, r.g.sum, r.g.n, dw);
     if (dbias) {
-        conv_sum_lanes(align_floats(s->c_out), bias, bias_sum);
-        memcpy(dbias, bias_sum, (size_t)s->c_out * sizeof(float));
+        conv_sum_lanes(align_floats(s->c_out), r.bias, r.bias_sum);
+        memcpy(dbias, r.bias_sum, (size_t)s->c_out * sizeof(float));
+    }
+}
+
+/* to[i * step] (+)= the sum over lanes of v[i]^2. */
+static void add_squares(int64_t n, vecf *v, float *sum, int add, float *to, int64_t step)
+{
+    for (int64_t i = 0; i < n; i++)
+        v[i] *= v[i];
+    conv_sum_lanes(n, v, sum);
+    for (int64_t i = 0; i < n; i++)
+        to[i * step] = (add ? to[i * step] : 0) + sum[i];
+}
+
+/* A lane's accumulators are transformed back before they are squared and lanes are summed. */
+void conv_rows_weight_squares(const struct conv_shape *s, const float *in, const float *dout,
+                              float *dw, float *dbias, float *scratch)
+{
+    struct room r = room_of(s, 1, scratch);
+    int64_t n = (int64_t)s->c_out * s->c_in * TAPS;
+    for (int chunk = 0; chunk < s->lanes / IAU_VECTOR_WIDTH; chunk++) {
+        for (int b = 0; b < r.block.count; b++)
+            gradient_part(s, &r, in, dout, chunk, b, dbias != NULL, b > 0);
+        points_to_lane_taps(n, r.g.acc, r.g.stride);
+        for (int j = 0; j < TAPS; j++)
+            add_squares(n, r.g.acc + j * r.g.stride, r.g.sum, chunk > 0, dw + j, TAPS);
+        if (dbias)
+            add_squares(s->c_out, r.bias, r.bias_sum, chunk > 0, dbias, 1);
     }
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "kernel/act.h"
 #include "kernel/gemm.h"
 #include "kernel/lanes.h"
 #include "kernel/transpose.h"
@@ -222,4 +223,20 @@ void dense_weight_grad(const struct dense_shape *s, int n_pair, const float *con
     }
     if (dbias)
         bias_grad(s, dout[0], dbias);
+}
+
+int64_t dense_squares_floats(const struct dense_shape *s)
+{
+    return ((int64_t)s->n_in + s->n_out) * s->lanes;
+}
+
+/* A sample's gradient is one product, whose square is the product of the squares. */
+void dense_weight_squares(const struct dense_shape *s, const float *in, const float *dout,
+                          float *dw, float *dbias, float *scratch)
+{
+    int64_t n_in = (int64_t)s->n_in * s->lanes;
+    const float *x = scratch, *dy = scratch + n_in;
+    vector_multiply(n_in, in, in, scratch);
+    vector_multiply((int64_t)s->n_out * s->lanes, dout, dout, scratch + n_in);
+    dense_weight_grad(s, 1, &x, &dy, dw, dbias);
 }

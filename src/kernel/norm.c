@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/error.h"
 #include "kernel/lanes.h"
 
 enum { WIDTH = IAU_VECTOR_WIDTH, LANES_MAX = 64, SUMS_MAX = 2, CHUNK_PLACES = 64, CHAINS = 4 };
@@ -111,9 +112,9 @@ INLINE void sum_chunk(const struct channel *c, term_fn term, int n_sum, int relu
     }
 }
 
-/* sum[k] = SUM over places and samples of term k. */
+/* sum[k] = SUM over samples of the sum of term k over places, or of that one's square. */
 INLINE void sum_channel(const struct norm_shape *s, const struct channel *c, term_fn term,
-                        int n_sum, int relu, double *sum)
+                        int n_sum, int relu, int squared, double *sum)
 {
     double total[LANES_MAX / WIDTH][SUMS_MAX][WIDTH];
     memset(total, 0, sizeof total);
@@ -124,8 +125,10 @@ INLINE void sum_channel(const struct norm_shape *s, const struct channel *c, ter
     }
     for (int k = 0; k < n_sum; k++) {
         sum[k] = 0;
-        for (int lane = 0; lane < s->n; lane++)
-            sum[k] += total[lane / WIDTH][k][lane % WIDTH];
+        for (int lane = 0; lane < s->n; lane++) {
+            double own = total[lane / WIDTH][k][lane % WIDTH];
+            sum[k] += squared ? own * own : own;
+        }
     }
 }
 
@@ -176,9 +179,9 @@ static void statistics(const struct norm_shape *s, int i, const float *x, const 
         c.mean = mean[i];
         square = var[i];
     } else {
-        sum_channel(s, &c, term_x, 1, 0, &sum);
+        sum_channel(s, &c, term_x, 1, 0, 0, &sum);
         c.mean = (float)(sum / samples(s));
-        sum_channel(s, &c, term_square, 1, 0, &square);
+        sum_channel(s, &c, term_square, 1, 0, 0, &square);
         square /= samples(s);
     }
     for (int row = 0; row < N_NORM_ROW; row++)
@@ -204,10 +207,11 @@ void norm_forward(const struct norm_shape *s, float eps, const float *x, const f
 }
 
 INLINE void backward_channel(const struct norm_shape *s, struct channel *c, int i, int relu,
-                             float factor, float *kept, float *dx, float *dweight, float *dbias)
+                             int squared, float *kept, float *dx, float *dweight, float *dbias)
 {
     double sum[SUMS_MAX];
-    sum_channel(s, c, term_dy, 2, relu, sum);
+    float factor = c->scale;
+    sum_channel(s, c, term_dy, 2, relu, squared, sum);
     dbias[i] = (float)sum[0];
     dweight[i] = (float)sum[1];
     c->dy_mean = kept[NORM_DY * s->c + i] = s->frozen ? 0 : (float)(sum[0] / samples(s));
@@ -221,18 +225,33 @@ INLINE void backward_channel(const struct norm_shape *s, struct channel *c, int 
     clear_empty(s, dx);
 }
 
-void norm_backward(const struct norm_shape *s, const float *x, const float *dy, const float *weight,
-                   const float *bias, float *kept, float *dx, float *dweight, float *dbias)
+INLINE void backward(const struct norm_shape *s, int squared, const float *x, const float *dy,
+                     const float *weight, const float *bias, float *kept, float *dx, float *dweight,
+                     float *dbias)
 {
     for (int i = 0; i < s->c; i++) {
         struct channel c = channel_of(s, i, x, weight, bias, kept);
         float *to = dx ? dx + i * plane(s) : NULL;
         c.dy = dy + i * plane(s);
         if (s->relu)
-            backward_channel(s, &c, i, 1, c.scale, kept, to, dweight, dbias);
+            backward_channel(s, &c, i, 1, squared, kept, to, dweight, dbias);
         else
-            backward_channel(s, &c, i, 0, c.scale, kept, to, dweight, dbias);
+            backward_channel(s, &c, i, 0, squared, kept, to, dweight, dbias);
     }
+}
+
+void norm_backward(const struct norm_shape *s, const float *x, const float *dy, const float *weight,
+                   const float *bias, float *kept, float *dx, float *dweight, float *dbias)
+{
+    backward(s, 0, x, dy, weight, bias, kept, dx, dweight, dbias);
+}
+
+void norm_backward_squares(const struct norm_shape *s, const float *x, const float *dy,
+                           const float *weight, const float *bias, float *kept, float *dx,
+                           float *dweight, float *dbias)
+{
+    REQUIRE(s->frozen);
+    backward(s, 1, x, dy, weight, bias, kept, dx, dweight, dbias);
 }
 
 void norm_forward_tangent(const struct norm_shape *s, const float *x, const float *rx,
@@ -245,7 +264,7 @@ void norm_forward_tangent(const struct norm_shape *s, const float *x, const floa
         float *out = ry + i * plane(s);
         c.rx = rx ? rx + i * plane(s) : NULL;
         if (rx && !s->frozen)
-            sum_channel(s, &c, term_rx, 2, 0, sum);
+            sum_channel(s, &c, term_rx, 2, 0, 0, sum);
         c.rx_mean = kept[NORM_RX * s->c + i] = (float)(sum[0] / samples(s));
         c.rx_xhat = kept[NORM_RX_XHAT * s->c + i] = (float)(sum[1] / samples(s));
         for (ptrdiff_t at = 0; at < plane(s); at += WIDTH) {
@@ -261,7 +280,7 @@ INLINE void backward_tangent_channel(const struct norm_shape *s, struct channel 
                                      float *rdbias)
 {
     double sum[SUMS_MAX], over = s->frozen ? 0 : 1 / samples(s);
-    sum_channel(s, c, term_rdy, 2, relu, sum);
+    sum_channel(s, c, term_rdy, 2, relu, 0, sum);
     rdbias[i] = (float)sum[0];
     rdweight[i] = (float)sum[1];
     if (!rdx)

@@ -43,10 +43,12 @@ static vecf divide_by_sum(int n_class, int lanes, float *p)
 void softmax_forward(int n_class, int lanes, const float *z, const int32_t *label, float *p,
                      float *loss)
 {
+    for (int l = 0; loss && l < lanes; l++) /* before p takes the place of z */
+        loss[l] = z[(ptrdiff_t)label[l] * lanes + l];
     for (int l = 0; l < lanes; l += WIDTH) {
         vecf largest = subtract_largest(n_class, lanes, z + l, p + l);
         for (int i = 0; loss && i < WIDTH; i++)
-            loss[l + i] = largest[i] - z[(ptrdiff_t)label[l + i] * lanes + l + i];
+            loss[l + i] = largest[i] - loss[l + i];
     }
     vector_exp((int64_t)n_class * lanes, p, p);
     for (int l = 0; l < lanes; l += WIDTH) {
@@ -114,6 +116,6 @@ void softmax_distill(int n_class, int lanes, float temperature, const float *t, 
             sum += q_t[at] * ((t[at] - z[at]) / temperature);
             dz[at] += weight[l] * temperature * (q_z[at] - q_t[at]);
         }
-        kl[l] = sum > 0 ? sum : 0;
+        kl[l] = sum < 0 ? 0 : sum; /* what is no number stays so */
     }
 }

@@ -28,8 +28,9 @@ static int64_t scratch_floats(const struct layer *l, int lanes)
     return 0;
 }
 
-static int64_t kept_floats(const struct layer *l)
+static int64_t kept_floats(const struct layer *l, int lanes)
 {
+    (void)lanes;
     return (int64_t)N_NORM_ROW * l->in.c;
 }
 
@@ -69,6 +70,16 @@ static void backward(const struct layer *l, int lanes, const struct weights *p,
         leave_statistics(l, p, &s, out->kept);
 }
 
+static void squares(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
+{
+    (void)scratch;
+    struct norm_shape s = norm_of(l, lanes, p);
+    norm_backward_squares(&s, in->a, out->da, p->w + l->tensor[WEIGHT].offset,
+                          p->w + l->tensor[BIAS].offset, out->kept, in->da,
+                          p->dw + l->tensor[WEIGHT].offset, p->dw + l->tensor[BIAS].offset);
+}
+
 static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
                             const struct node *in, const struct node *out, float *scratch)
 {
@@ -96,6 +107,7 @@ static const struct layer_ops batchnorm_ops = {
     .scratch_floats = scratch_floats,
     .forward = forward,
     .backward = backward,
+    .squares = squares,
     .forward_tangent = forward_tangent,
     .backward_tangent = backward_tangent,
 };

@@ -180,6 +180,14 @@ static int add_activation(struct builder *b, const struct layer_spec *s)
     return IAU_OK;
 }
 
+static int add_dropout(struct builder *b, const struct layer_spec *s)
+{
+    struct model *m = b->m;
+    layer_dropout(&m->layer[m->n_layer], shape_at(m, b->node), s->rate, m->n_dropout++);
+    append(b, b->node);
+    return IAU_OK;
+}
+
 static int residual_begin(struct builder *b, const struct layer_spec *s)
 {
     (void)s;
@@ -248,6 +256,7 @@ static int add_layer(struct builder *b, const struct layer_spec *s)
         [SPEC_MAXPOOL] = add_pool,
         [SPEC_AVGPOOL] = add_pool,
         [SPEC_DENSE] = add_dense,
+        [SPEC_DROPOUT] = add_dropout,
         [SPEC_RESIDUAL_BEGIN] = residual_begin,
         [SPEC_RESIDUAL_SKIP] = residual_skip,
         [SPEC_RESIDUAL_END] = residual_end,

@@ -54,6 +54,17 @@ static void backward(const struct layer *l, int lanes, const struct weights *p,
         conv_input_grad(&s, 1, &dz, &w, in->da, scratch);
 }
 
+static void squares(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
+{
+    struct conv_shape s = conv_of(l, lanes);
+    const float *w = p->w + l->tensor[0].offset, *dz = out->da;
+    conv_weight_squares(&s, in->a, dz, p->dw + l->tensor[0].offset, bias_grad_of(l, p->dw),
+                        scratch);
+    if (in->da)
+        conv_input_grad(&s, 1, &dz, &w, in->da, scratch);
+}
+
 /* R{z} = V * a + v_b + W * R{a}; the second product is absent at the input, where R{a} = 0. */
 static void forward_tangent(const struct layer *l, int lanes, const struct weights *p,
                             const struct node *in, const struct node *out, float *scratch)
@@ -84,6 +95,7 @@ static const struct layer_ops conv2d_ops = {
     .scratch_floats = scratch_floats,
     .forward = forward,
     .backward = backward,
+    .squares = squares,
     .forward_tangent = forward_tangent,
     .backward_tangent = backward_tangent,
 };

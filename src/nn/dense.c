@@ -11,8 +11,8 @@ static struct dense_shape dense_of(const struct layer *l, int lanes)
 
 static int64_t scratch_floats(const struct layer *l, int lanes)
 {
-    (void)l, (void)lanes;
-    return 0;
+    struct dense_shape s = dense_of(l, lanes);
+    return dense_squares_floats(&s);
 }
 
 static void forward(const struct layer *l, int lanes, const struct weights *p,
@@ -31,6 +31,17 @@ static void backward(const struct layer *l, int lanes, const struct weights *p,
     struct dense_shape s = dense_of(l, lanes);
     const float *w = p->w + l->tensor[0].offset, *a = in->a, *dz = out->da;
     dense_weight_grad(&s, 1, &a, &dz, p->dw + l->tensor[0].offset, p->dw + l->tensor[1].offset);
+    if (in->da)
+        dense_input_grad(&s, 1, &dz, &w, in->da);
+}
+
+static void squares(const struct layer *l, int lanes, const struct weights *p,
+                    const struct node *in, const struct node *out, float *scratch)
+{
+    struct dense_shape s = dense_of(l, lanes);
+    const float *w = p->w + l->tensor[0].offset, *dz = out->da;
+    dense_weight_squares(&s, in->a, dz, p->dw + l->tensor[0].offset, p->dw + l->tensor[1].offset,
+                         scratch);
     if (in->da)
         dense_input_grad(&s, 1, &dz, &w, in->da);
 }
@@ -66,6 +77,7 @@ static const struct layer_ops dense_ops = {
     .scratch_floats = scratch_floats,
     .forward = forward,
     .backward = backward,
+    .squares = squares,
     .forward_tangent = forward_tangent,
     .backward_tangent = backward_tangent,
 };

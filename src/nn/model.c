@@ -5,18 +5,10 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "core/error.h"
 #include "core/rng.h"
 #include "kernel/act.h"
 #include "kernel/softmax.h"
-
-/* A standard normal number by Box and Muller. */
-static double normal(const struct rng *r, uint64_t index)
-{
-    uint32_t word[4];
-    rng_words(r, index, word);
-    double radius = sqrt(-2 * log((word[0] + 1.0) * 0x1p-32));
-    return radius * cos(2 * M_PI * (word[1] * 0x1p-32));
-}
 
 static void init_tensor(const struct tensor *t, const struct rng *r, float *v)
 {
@@ -25,7 +17,7 @@ static void init_tensor(const struct tensor *t, const struct rng *r, float *v)
         if (t->init == INIT_UNIFORM)
             v[i] = bound * (2 * rng_uniform(r, (uint64_t)i) - 1);
         else
-            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * normal(r, (uint64_t)i)
+            v[i] = (float)(t->init == INIT_NORMAL ? t->init_value * rng_normal(r, (uint64_t)i)
                                                   : t->init_value);
 }
 
@@ -71,6 +63,7 @@ static struct weights for_layer(const struct model *m, const struct weights *p,
     struct weights own = *p;
     own.n = u->n;
     own.norm = u->norm;
+    own.dropout = u->drops ? &u->dropout : NULL;
     own.skip = m->layer[i].ops->joins ? &u->node[m->layer[i].skip] : NULL;
     return own;
 }
@@ -116,18 +109,23 @@ void model_forward(const struct model *m, const float *w, struct unit *u)
     softmax_forward(m->n_class, u->lanes, u->node[m->n_layer].a, u->label, u->p, u->loss);
 }
 
+enum pass { PASS_BACKWARD, PASS_TANGENT, PASS_SQUARES };
+
 /* From the top node's da, or rda, down. */
 static void run_backward(const struct model *m, const struct weights *p, struct unit *u,
-                         int tangent)
+                         enum pass pass)
 {
     int64_t begin = m->n_param;
     for (int i = m->n_layer; i-- > 0;) {
         const struct layer *l = &m->layer[i];
         struct weights own = for_layer(m, p, u, i);
         struct node in = input_of(m, u, i);
-        (tangent ? l->ops->backward_tangent : l->ops->backward)(l, u->lanes, &own, &in,
-                                                                &u->node[i + 1], u->scratch);
-        add_other_users(m, u, i, tangent);
+        const struct layer_ops *ops = l->ops;
+        (pass == PASS_TANGENT ? ops->backward_tangent
+         : pass == PASS_SQUARES && ops->squares
+             ? ops->squares
+             : ops->backward)(l, u->lanes, &own, &in, &u->node[i + 1], u->scratch);
+        add_other_users(m, u, i, pass == PASS_TANGENT);
         begin = l->n_tensor ? l->tensor[0].offset : begin; /* offsets ascend with the layers */
         if (u->left)
             u->left(u->left_ctx, begin);
@@ -152,7 +150,14 @@ void model_loss_gradient(const struct model *m, struct unit *u)
 void model_backward_from_top(const struct model *m, const float *w, struct unit *u, float *dw)
 {
     struct weights p = {.w = w, .dw = dw};
-    run_backward(m, &p, u, 0);
+    run_backward(m, &p, u, PASS_BACKWARD);
+}
+
+void model_squares_from_top(const struct model *m, const float *w, struct unit *u, float *squares)
+{
+    struct weights p = {.w = w, .dw = squares};
+    REQUIRE(u->norm == NORM_FROZEN);
+    run_backward(m, &p, u, PASS_SQUARES);
 }
 
 void model_backward(const struct model *m, const float *w, struct unit *u, float *dw)
@@ -168,7 +173,7 @@ void model_hessian_product(const struct model *m, const float *w, const float *v
     const struct node *top = &u->node[m->n_layer];
     run_forward_tangent(m, &p, u);
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->rda);
-    run_backward(m, &p, u, 1);
+    run_backward(m, &p, u, PASS_TANGENT);
 }
 
 void model_gauss_newton_product(const struct model *m, const float *w, const float *v,
@@ -178,7 +183,7 @@ void model_gauss_newton_product(const struct model *m, const float *w, const flo
     const struct node *top = &u->node[m->n_layer];
     run_forward_tangent(m, &p, u);
     softmax_backward_tangent(m->n_class, u->lanes, u->p, top->ra, u->weight, top->da);
-    run_backward(m, &p, u, 0);
+    run_backward(m, &p, u, PASS_BACKWARD);
 }
 
 double unit_loss(const struct unit *u)

@@ -24,13 +24,14 @@ static const struct kind {
     {"batchnorm", SPEC_BATCHNORM, 0, 0, "name", "batchnorm [name=NAME]"},
     {"relu", SPEC_RELU, 0, 0, "", "relu"},
     {"tanh", SPEC_TANH, 0, 0, "", "tanh"},
+    {"dropout", SPEC_DROPOUT, 1, 1, "", "dropout P"},
     {"maxpool", SPEC_MAXPOOL, 1, 1, "stride", "maxpool K [stride=K]"},
     {"avgpool", SPEC_AVGPOOL, 0, 1, "stride", "avgpool [K] [stride=K]"},
     {"dense", SPEC_DENSE, 1, 1, "init name", "dense OUT|classes"},
 };
 
 static const char all_kinds[] =
-    "input, conv, batchnorm, relu, tanh, maxpool, avgpool, dense, residual";
+    "input, conv, batchnorm, relu, tanh, dropout, maxpool, avgpool, dense, residual";
 
 /* A line in pieces; `what` and `number` say where, for messages. */
 struct line {
@@ -68,6 +69,17 @@ static int read_number(const struct line *l, const char *word, int least, int *o
     if (v < least || v > SPEC_SIZE_MAX)
         return BAD_LINE(l, "'%s' is not in %d to %d", word, least, SPEC_SIZE_MAX);
     *out = (int)v;
+    return IAU_OK;
+}
+
+static int read_rate(const struct line *l, const char *word, double *out)
+{
+    char *end = NULL;
+    *out = strtod(word, &end);
+    if (end == word || *end)
+        return BAD_LINE(l, "'%s' is no number", word);
+    if (!(*out >= 0 && *out < 1))
+        return BAD_LINE(l, "'%s' is not in 0 to below 1", word);
     return IAU_OK;
 }
 
@@ -139,6 +151,18 @@ static int read_residual(const struct line *l, struct layer_spec *s)
     return rc;
 }
 
+/* The n-th of a line's numbers. */
+static int read_value(const struct line *l, const struct kind *k, const char *word, int n,
+                      struct layer_spec *s)
+{
+    if (k->kind == SPEC_DROPOUT)
+        return read_rate(l, word, &s->rate);
+    if (k->kind != SPEC_DENSE || strcmp(word, "classes") != 0)
+        return read_number(l, word, 1, &s->size[n]);
+    s->size[n] = SPEC_CLASSES;
+    return IAU_OK;
+}
+
 static int read_line(struct line *l, struct layer_spec *s)
 {
     const struct kind *k = NULL;
@@ -159,10 +183,8 @@ static int read_line(struct line *l, struct layer_spec *s)
             rc = read_option(l, k, l->word[i], s);
         else if (n_number == k->n_most)
             rc = BAD_LINE(l, "'%s' is too much; usage: %s", l->word[i], k->usage);
-        else if (k->kind == SPEC_DENSE && strcmp(l->word[i], "classes") == 0)
-            s->size[n_number++] = SPEC_CLASSES;
         else
-            rc = read_number(l, l->word[i], 1, &s->size[n_number++]);
+            rc = read_value(l, k, l->word[i], n_number++, s);
     }
     if (rc == IAU_OK && n_number < k->n_least)
         rc = BAD_LINE(l, "usage: %s", k->usage);

@@ -161,7 +161,7 @@ static int64_t unit_carve(struct unit *u, const struct model *m, int lanes, enum
         if (passes == UNIT_TANGENT)
             out->ra = is_in_place(l) ? in->ra : carve(&c, n);
         if (l->ops->kept_floats)
-            out->kept = carve(&c, l->ops->kept_floats(l));
+            out->kept = carve(&c, l->ops->kept_floats(l, lanes));
     }
     for (int i = m->n_layer; passes == UNIT_TANGENT && i > 0; i--)
         u->node[i].da = owner[i] == i ? carve(&c, shape_count(m->layer[i - 1].out) * lanes)

@@ -44,7 +44,8 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
 {
     for (int i = 0; i < s->n_segment; i++) {
         s->segment[i].n_samples = n_samples[i];
-        s->segment[i].scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
+        s->segment[i].value_scale = exact_scale(n_samples[i], EXACT_BITS_VALUE);
+        sums_set_bits(s, i, EXACT_BITS_VALUE);
         s->segment[i].expects_one = 0;
         s->segment[i].lone = NULL;
     }
@@ -58,6 +59,13 @@ void sums_begin(struct sums *s, const int64_t *n_samples)
         s->first_bad[t] = INT64_MAX;
         *sums_failed(s, t) = *sums_bad(s, t) = *sums_stop(s, t) = 0;
     }
+}
+
+void sums_set_bits(struct sums *s, int segment, int bits)
+{
+    struct segment *g = &s->segment[segment];
+    g->bits = bits;
+    g->scale = exact_scale(g->n_samples, bits);
 }
 
 void sums_expect_one(struct sums *s, int segment)
@@ -76,9 +84,9 @@ void sums_settle(struct sums *s)
 }
 
 /* The rare case: which addend was it? */
-static int64_t find_bad(const float *x, int64_t n)
+static int64_t find_bad(const float *x, int64_t n, int bits)
 {
-    float limit = ldexpf(1, EXACT_BITS_VALUE);
+    float limit = ldexpf(1, bits);
     for (int64_t i = 0; i < n; i++)
         if (!(fabsf(x[i]) < limit))
             return i;
@@ -104,11 +112,10 @@ void sums_add_part(const struct addend *a, int64_t begin, int64_t n)
     const struct segment *g = &s->segment[a->segment];
     const float *x = a->vector + begin;
     int64_t *acc = s->acc + a->thread * s->length + g->begin + begin;
-    int64_t bad = g->expects_one
-                      ? exact_count_bad(x, n, EXACT_BITS_VALUE)
-                      : (a->fresh ? exact_set : exact_add)(acc, x, n, g->scale, EXACT_BITS_VALUE);
+    int64_t bad = g->expects_one ? exact_count_bad(x, n, g->bits)
+                                 : (a->fresh ? exact_set : exact_add)(acc, x, n, g->scale, g->bits);
     if (bad) {
-        int64_t at = begin + find_bad(x, n), *first = &s->first_bad[a->thread];
+        int64_t at = begin + find_bad(x, n, g->bits), *first = &s->first_bad[a->thread];
         *first = at < *first ? at : *first;
     }
     *sums_bad(s, a->thread) += bad;
@@ -119,7 +126,7 @@ void sums_add_values(struct sums *s, int thread, int segment, const double *valu
     const struct segment *g = &s->segment[segment];
     int64_t *acc = s->acc + thread * s->length + g->begin + g->n_vector, bad = 0;
     for (int i = 0; i < g->n_value; i++)
-        bad += exact_add_one(acc + i, value[i], g->scale, EXACT_BITS_VALUE);
+        bad += exact_add_one(acc + i, value[i], g->value_scale, EXACT_BITS_VALUE);
     if (bad && g->n_vector < s->first_bad[thread])
         s->first_bad[thread] = g->n_vector;
     *sums_bad(s, thread) += bad;
@@ -176,5 +183,5 @@ void sums_total(const struct sums *s, int segment, double *out)
 double sums_value(const struct sums *s, int segment, int i)
 {
     const struct segment *g = &s->segment[segment];
-    return (double)s->acc[g->begin + g->n_vector + i] / g->scale;
+    return (double)s->acc[g->begin + g->n_vector + i] / g->value_scale;
 }

@@ -214,6 +214,7 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
     const struct relabel *relabel = work->objective ? work->objective->relabel : NULL;
     int64_t left = work->n - i * e->unit;
     u->norm = NORM_FROZEN;
+    u->drops = work->dropout != NULL;
     u->n = work->piece ? work->piece[i].n : (int)(left < e->unit ? left : e->unit);
     for (int k = 0; k < u->lanes; k++) {
         int j = k < u->n
@@ -224,7 +225,10 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
         u->label[k] = relabel ? relabel_draw(relabel, r->id[row], r->label[row], e->model->n_class)
                               : r->label[row];
         u->weight[k] = k < u->n;
+        u->id[k] = u->drops ? r->id[row] : 0;
     }
+    if (u->drops)
+        u->dropout = (struct dropout){work->dropout->seed, work->dropout->epoch, u->id};
     if (work->augment)
         augment_samples(e, work, i, u, sample);
     if (e->dataset->is_u8)

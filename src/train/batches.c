@@ -24,7 +24,7 @@ static int open_feed(struct batches *b, const struct index_set *set, const struc
     int on = augment_is_on(&opts->augment), rc;
     struct range shards = shard_range(b->plan.n_shard, e->comm->rank, e->comm->size);
     rc = feed_open(&b->feed, e->dataset, set, &b->plan, shards, (uint64_t)opts->seed,
-                   on || opts->with_ids, engine_memory_left(e), name);
+                   on || b->drops || opts->with_ids, engine_memory_left(e), name);
     e->used_bytes += b->feed.n_bytes;
     b->augment.id = b->feed.rows.id;
     if (rc == IAU_OK && on)
@@ -38,7 +38,9 @@ int batches_open(struct batches *b, struct engine *e, const struct index_set *se
     int rc = IAU_OK, groups = model_has_groups(e->model) && e->step_norm == NORM_GROUP;
     int64_t left_out;
     *b = (struct batches){.engine = e,
-                          .augment = {.opts = opts->augment, .seed = (uint64_t)opts->seed}};
+                          .augment = {.opts = opts->augment, .seed = (uint64_t)opts->seed},
+                          .drops = model_has_dropout(e->model) && e->step_norm == NORM_GROUP,
+                          .dropout = {.seed = (uint64_t)opts->seed}};
     TRY(comm_agree(e->comm, batches_plan(&b->plan, &left_out, name, groups, opts, set->n)));
     if (left_out)
         log_line("%s  leaves %lld of %lld samples out of each epoch, others each time: batch norm "
@@ -62,11 +64,12 @@ struct work batches_work(struct batches *b, int64_t epoch, int64_t step,
     int rc = feed_step(&b->feed, epoch, step, &n_unit);
     engine_fail(e, rc);
     e->cost.seconds[PHASE_READ] += timer_now_s() - start;
-    b->augment.epoch = epoch;
+    b->augment.epoch = b->dropout.epoch = epoch;
     return (struct work){.rows = &b->feed.rows,
                          .n_unit = rc == IAU_OK ? n_unit : 0,
                          .piece = b->feed.piece,
                          .augment = augment_is_on(&b->augment.opts) ? &b->augment : NULL,
+                         .dropout = b->drops ? &b->dropout : NULL,
                          .objective = objective};
 }
 

@@ -85,6 +85,8 @@ static int add_item(struct record *out, const struct model *m, const struct rest
     switch (i->type) {
     case RESTART_PARAMS:
         return checkpoint_add_floats(out, m, i->path, i->at);
+    case RESTART_DOUBLES:
+        return checkpoint_add_doubles(out, m, i->path, i->at);
     case RESTART_BUFFERS:
         return checkpoint_add_buffers(out, m, i->path, i->at);
     case RESTART_HISTORY:
@@ -150,6 +152,8 @@ static int get_item(const struct record *in, const char *file, const struct mode
     switch (i->type) {
     case RESTART_PARAMS:
         return checkpoint_get_floats(in, file, m, i->path, i->at);
+    case RESTART_DOUBLES:
+        return checkpoint_get_doubles(in, file, m, i->path, i->at);
     case RESTART_BUFFERS:
         return checkpoint_get_buffers(in, file, m, i->path, i->at);
     case RESTART_HISTORY:

@@ -144,6 +144,31 @@ out:
     return rc;
 }
 
+/* The smallest set first: where memory is short, it is the large ones that can stream. */
+static int open_sides(struct run *r)
+{
+    struct batches *batches[2 * TUNING_MAX_PASSES];
+    const struct pass_side *side[2 * TUNING_MAX_PASSES];
+    int n = 0;
+    for (int i = 0; i < r->t->n_pass; i++) {
+        batches[n] = &r->main[i];
+        side[n++] = &r->t->pass[i].main;
+        batches[n] = &r->beside[i];
+        side[n] = &r->t->pass[i].beside;
+        n += side[n]->set != NULL;
+    }
+    for (int k = 0; k < n; k++) {
+        int next = -1;
+        for (int i = 0; i < n; i++)
+            if (!batches[i]->engine && (next < 0 || side[i]->set->n < side[next]->set->n))
+                next = i;
+        int rc = open_side(batches[next], r->t, side[next]);
+        if (rc != IAU_OK)
+            return rc;
+    }
+    return IAU_OK;
+}
+
 static int open_run(struct run *r)
 {
     const struct tuning *t = r->t;
@@ -151,11 +176,7 @@ static int open_run(struct run *r)
     int rc = IAU_OK;
     double start = timer_now_s();
     history_init(&r->history, columns);
-    for (int i = 0; i < t->n_pass; i++) {
-        TRY(open_side(&r->main[i], t, &t->pass[i].main));
-        if (t->pass[i].beside.set)
-            TRY(open_side(&r->beside[i], t, &t->pass[i].beside));
-    }
+    TRY(open_sides(r));
     TRY(comm_agree(comm, allocate(r)));
     t->engine->cost.seconds[PHASE_READ] += timer_now_s() - start;
     if (t->restart && t->restart->resume)
@@ -296,7 +317,7 @@ static int end_epoch(struct run *r, int *enough)
     snprintf(what, sizeof what, "%s: after epoch %lld", t->name, (long long)r->epoch + 1);
     int rc = comm_check_equal(t->engine->comm, sweep_checksum(r->w, model_state_floats(m)), what);
     if (rc == IAU_OK && t->end_epoch)
-        rc = t->end_epoch(t->ctx, r->w, enough);
+        rc = t->end_epoch(t->ctx, r->epoch, r->w, enough);
     if (rc != IAU_OK)
         return rc;
     double distance = vector_distance(r->w, t->w, m->n_param);

@@ -1,7 +1,8 @@
 /* Fine-tuning: training goes on, on the retained samples alone. */
+#include <stddef.h>
+
 #include "unlearn/method.h"
 #include "unlearn/tuned.h"
-#include <stddef.h>
 
 static int run(struct outcome *o, const struct unlearn *u)
 {

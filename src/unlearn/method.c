@@ -13,6 +13,14 @@ const struct method *method_of(enum method_name name)
         [METHOD_IAU_CURVATURE] = &method_curvature,
         [METHOD_RETRAIN] = &method_retrain,
         [METHOD_FINETUNE] = &method_finetune,
+        [METHOD_ASCENT] = &method_ascent,
+        [METHOD_NEGGRAD_PLUS] = &method_neggrad_plus,
+        [METHOD_RANDOM_LABEL] = &method_random_label,
+        [METHOD_SCRUB] = &method_scrub,
+        [METHOD_SALUN] = &method_salun,
+        [METHOD_INFLUENCE] = &method_influence,
+        [METHOD_FISHER] = &method_fisher,
+        [METHOD_SSD] = &method_ssd,
     };
     return method[name];
 }

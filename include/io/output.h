@@ -1,0 +1,26 @@
+/* Outputs and the settings that they were made with, as text, one `key = value` a line: what is
+ * there already of an output, and what it differs in. Local; rank 0 looks. */
+#ifndef IAU_IO_OUTPUT_H
+#define IAU_IO_OUTPUT_H
+
+enum output_state { OUTPUT_MISSING, OUTPUT_DONE, OUTPUT_RESUMABLE };
+
+/* An output on its way. */
+struct output {
+    const char *path, *restart_path; /* borrowed; of the file, and of what there is of it so far */
+    const char *settings;            /* borrowed; what it is to be made with */
+    const char *unknown; /* key of a last line of settings that is not known yet; NULL: all are */
+};
+
+/** The line of `text` that sets `key`, or NULL; without its newline in *length. */
+const char *output_setting(const char *text, const char *key, int *length);
+/** Compare the settings stored in the file `path` (NULL: none) with those of now. @return IAU_OK or
+ * `code`, with a message that names the settings that differ and ends with `advice` */
+int output_compare(const char *path, const char *there, const char *here, int code,
+                   const char *advice);
+/** Is the file there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them,
+ * unless `force`, which counts a file as missing, and a restart file of other settings, too. The
+ * folder must be there. */
+int output_find(const struct output *o, int force, enum output_state *state);
+
+#endif

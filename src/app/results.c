@@ -1,0 +1,162 @@
+/* results.h5: all models of a config in one file, which is replaced as a whole. */
+#include "app/results.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "io/formats.h"
+#include "unlearn/method.h"
+
+struct entry *results_twin(const struct results *r, const struct stage *s)
+{
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage && r->stages->stage[i].kind == STAGE_RETRAIN &&
+            r->stages->stage[i].index == s->origin)
+            return &r->entry[i];
+    return NULL;
+}
+
+/* How far the retrained twins of an origin lie apart. */
+static int find_floor(struct results *r, int origin)
+{
+    int n = 0, rc = IAU_OK;
+    const struct metrics **twin = mem_alloc(r->stages->n, sizeof *twin);
+    if (!twin)
+        return FAIL(IAU_ERR_MEM, "no memory for the noise floor");
+    for (int i = 0; i < r->stages->n; i++) {
+        const struct stage *s = r->entry[i].stage;
+        if (s && s->kind == STAGE_RETRAIN && s->origin == origin)
+            twin[n++] = &r->entry[i].metrics;
+    }
+    rc = metrics_floor(&r->floor[origin], twin, n);
+    free(twin);
+    return rc;
+}
+
+int results_complete(struct results *r)
+{
+    int rc = IAU_OK, n_origin = r->job->cfg.n_origin;
+    r->floor = mem_alloc(n_origin, sizeof *r->floor);
+    if (!r->floor)
+        TRY(FAIL(IAU_ERR_MEM, "no memory for the noise floor"));
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage) {
+            TRY(evaluation_metrics(&r->entry[i].evaluation, &r->entry[i].metrics));
+            TRY(findings_metrics(&r->entry[i].findings, &r->entry[i].metrics));
+        }
+    for (int i = 0; i < n_origin; i++)
+        TRY(find_floor(r, i));
+    for (int i = 0; i < r->stages->n; i++) {
+        struct entry *entry = &r->entry[i],
+                     *twin = entry->stage ? results_twin(r, entry->stage) : NULL;
+        if (twin)
+            TRY(metrics_add_gaps(&entry->metrics, &twin->metrics));
+    }
+out:
+    return rc;
+}
+
+/* Copy what a model file says of itself: columns under `from` become `to`/<last component>. */
+static int copy_arrays(struct record *to, const struct record *from, const char *prefix,
+                       const char *target)
+{
+    char path[256];
+    size_t n = strlen(prefix);
+    for (int64_t i = 0; i < from->n_array; i++) {
+        const struct record_array *a = &from->array[i];
+        if (strncmp(a->path, prefix, n) != 0 || a->path[n] != '/')
+            continue;
+        snprintf(path, sizeof path, "%s%s", target, a->path + n);
+        int rc = record_add(to, path, a->type, a->ndim, a->dims, a->data);
+        if (rc != IAU_OK)
+            return rc;
+    }
+    return IAU_OK;
+}
+
+static const char *what_it_is(const struct config *cfg, const struct stage *s)
+{
+    if (s->kind == STAGE_ORIGIN)
+        return "Training on all samples, those to forget included: what methods start from.";
+    return method_of(s->kind == STAGE_METHOD ? cfg->method[s->index].method : METHOD_RETRAIN)->help;
+}
+
+static int describe_entry(const struct results *r, const struct entry *entry, struct record *out)
+{
+    int rc = IAU_OK;
+    const struct stage *s = entry->stage;
+    const struct config *cfg = &r->job->cfg;
+    const struct record *from = &entry->file.record;
+    char path[256];
+    snprintf(path, sizeof path, "/methods/%s", s->name);
+    TRY(record_set_text(out, path, "kind", stage_kind_name(s->kind)));
+    TRY(record_set_text(out, path, "what", what_it_is(cfg, s)));
+    TRY(record_set_text(out, path, "origin", cfg->origin[s->origin].name));
+    TRY(record_set_text(out, path, "file", s->path));
+    TRY(record_set_text(out, path, "model_digest", entry->file.digest));
+    TRY(record_set_text(out, path, "settings", record_text(from, "/", "settings", "")));
+    snprintf(path, sizeof path, stage_counts_epochs(r->job, s) ? "/epochs/%s" : "/steps/%s",
+             s->name);
+    TRY(copy_arrays(out, from, "/history", path));
+    snprintf(path, sizeof path, "/cost/%s", s->name);
+    TRY(copy_arrays(out, from, "/cost", path));
+out:
+    return rc;
+}
+
+static int add_entry(const struct results *r, const struct entry *entry, struct record *out)
+{
+    int rc = IAU_OK;
+    const char *name = entry->stage->name;
+    TRY(metrics_to_record(&entry->metrics, &r->floor[entry->stage->origin], name, out));
+    TRY(evaluation_to_record(&entry->evaluation, name, r->job->cfg.evaluate.samples, out));
+    TRY(findings_to_record(&entry->findings, name, out));
+    TRY(describe_entry(r, entry, out));
+out:
+    return rc;
+}
+
+int results_write(const struct results *r, const char *path)
+{
+    int rc = IAU_OK;
+    struct record out = {0};
+    char digest[DIGEST_CHARS];
+    int same_bytes = r->job->machine.same_bytes;
+    for (int i = 0; i < r->stages->n; i++) {
+        const struct entry *entry = &r->entry[i];
+        if (!entry->stage)
+            continue;
+        same_bytes = same_bytes &&
+                     strcmp(record_text(&entry->file.record, "/provenance", "same_bytes", "yes"),
+                            "yes") == 0;
+        TRY(add_entry(r, entry, &out));
+    }
+    if (r->audit)
+        TRY(job_audit_describe(r->audit, &out));
+    TRY(provenance_add(&out, r->job, same_bytes));
+    TRY(format_digest(RESULTS_FORMAT, &out, digest));
+    TRY(record_set_text(&out, "/", "format", RESULTS_FORMAT));
+    TRY(record_set_text(&out, "/", "digest", digest));
+    TRY(record_write(&out, path));
+out:
+    record_free(&out);
+    return rc;
+}
+
+void results_free(struct results *r)
+{
+    for (int i = 0; r->entry && i < r->stages->n; i++) {
+        model_file_free(&r->entry[i].file);
+        evaluation_free(&r->entry[i].evaluation);
+        findings_free(&r->entry[i].findings);
+        metrics_free(&r->entry[i].metrics);
+    }
+    for (int i = 0; r->floor && i < r->job->cfg.n_origin; i++)
+        metrics_free(&r->floor[i]);
+    evidence_close(&r->evidence);
+    free(r->entry);
+    free(r->floor);
+}

@@ -1,0 +1,115 @@
+/* The table of results on the terminal. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/results.h"
+#include "core/log.h"
+
+static double total_seconds(const struct entry *entry)
+{
+    const struct record_array *a = record_find(&entry->file.record, "/cost/seconds_total");
+    return a ? record_value(a, 0) : NAN;
+}
+
+enum { CELL_CHARS = 16, N_COLUMN = 7 };
+
+/* Names of metrics, digits behind the point, and what to multiply with; the last column is not from
+ * these. */
+static const struct column {
+    const char *metric, *gap;
+    int digits;
+    double factor;
+} columns[N_COLUMN - 1] = {
+    {"accuracy_retain", "gap_accuracy_retain", 2, 100},
+    {"accuracy_forget", "gap_accuracy_forget", 2, 100},
+    {"accuracy_valid", "gap_accuracy_valid", 2, 100},
+    {"accuracy_test", "gap_accuracy_test", 2, 100},
+    {"mia_confidence_auc", "gap_mia_confidence_auc", 4, 1},
+    {"gap_average", "gap_average", 4, 1},
+};
+
+/* A number of the table; "-" for one that does not exist, such as an accuracy on no validation
+ * samples. */
+static const char *cell(char text[CELL_CHARS], int digits, double x)
+{
+    if (isnan(x))
+        return "-";
+    snprintf(text, CELL_CHARS, "%.*f", digits, x);
+    return text;
+}
+
+static void print_row(const char *name, int name_chars, const double value[N_COLUMN])
+{
+    char text[N_COLUMN][CELL_CHARS];
+    const char *shown[N_COLUMN];
+    for (int i = 0; i < N_COLUMN; i++)
+        shown[i] = cell(text[i], i < N_COLUMN - 1 ? columns[i].digits : 3, value[i]);
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, name, shown[0], shown[1], shown[2],
+             shown[3], shown[4], shown[5], shown[6]);
+}
+
+static void print_entry(const struct results *r, const struct entry *entry, int name_chars)
+{
+    double value[N_COLUMN];
+    int is_twin = results_twin(r, entry->stage) == entry; /* whose gap is to itself */
+    for (int i = 0; i < N_COLUMN - 1; i++)
+        value[i] = columns[i].factor * metrics_value(&entry->metrics, columns[i].metric);
+    value[N_COLUMN - 2] = is_twin ? NAN : value[N_COLUMN - 2];
+    value[N_COLUMN - 1] = total_seconds(entry);
+    print_row(entry->stage->name, name_chars, value);
+}
+
+static void print_floor(const struct results *r, int origin, int name_chars)
+{
+    double value[N_COLUMN];
+    char name[64];
+    const struct metrics *floor = &r->floor[origin];
+    if (!floor->n)
+        return;
+    snprintf(name, sizeof name, "noise: %s", r->job->cfg.origin[origin].name);
+    for (int i = 0; i < N_COLUMN - 1; i++)
+        value[i] = columns[i].factor * metrics_value(floor, columns[i].gap);
+    value[N_COLUMN - 1] = NAN;
+    print_row(name, name_chars, value);
+}
+
+static int widest_name(const struct results *r)
+{
+    int chars = 12;
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage && (int)strlen(r->entry[i].stage->name) > chars)
+            chars = (int)strlen(r->entry[i].stage->name);
+    for (int i = 0; i < r->job->cfg.n_origin; i++) {
+        int n = (int)strlen(r->job->cfg.origin[i].name) + 7;
+        chars = r->floor[i].n && n > chars ? n : chars;
+    }
+    return chars;
+}
+
+void results_print(const struct results *r)
+{
+    int name_chars = widest_name(r), n_floor = 0;
+    log_line("%s", "");
+    log_line("%-*s %s %8s %8s", name_chars, "", "------------- accuracy in % -------------",
+             "attack", "gap to");
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, "model", "retained", "forgotten",
+             "validat.", "test", "AUC", "retrain", "seconds");
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage)
+            print_entry(r, &r->entry[i], name_chars);
+    for (int i = 0; i < r->job->cfg.n_origin; i++) {
+        print_floor(r, i, name_chars);
+        n_floor += r->floor[i].n > 0;
+    }
+    log_line("%s", "");
+    log_line("Good unlearning gets what the retrained model gets. Attack: telling forgotten from "
+             "test samples by");
+    log_line("confidence, 0.5 is guessing. Gap: mean difference to the retrained model in accuracy "
+             "on retained,");
+    log_line("forgotten and test samples and in attack AUC; 0 is best. Seconds: computing, without "
+             "files.");
+    if (n_floor)
+        log_line("Noise: how far retrained models of different seeds lie apart, on average; a "
+                 "smaller gap says nothing.");
+}

@@ -1,0 +1,443 @@
+/* Training a shadow, letting it forget, and the files of both. */
+#define _GNU_SOURCE /* asprintf */
+#include "audit/shadow.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/memory.h"
+#include "eval/margin.h"
+#include "io/file.h"
+#include "part.h"
+#include "train/checkpoint.h"
+#include "unlearn/method.h"
+
+static const char parent_key[] = "parent.digest";
+
+/* --- names and settings */
+
+/* A shadow is trained as its origin, but for less long and with a seed of its own. */
+static struct train_opts train_opts_of(const struct audit *a, int origin, int64_t k)
+{
+    struct train_opts t = a->origin[origin].train;
+    t.epochs = a->opts->epochs;
+    t.seed = audit_seed((uint64_t)a->opts->seed, DRAW_SEEDS, k);
+    t.gradient_sum = 0;
+    return t;
+}
+
+static int trained_part(struct part *p, const struct audit *a, int origin, int64_t k)
+{
+    struct train_opts train = train_opts_of(a, origin, k);
+    char *base = a->hooks.train_settings(a->hooks.ctx, &a->origin[origin], &train),
+         *settings = NULL, *name = NULL;
+    if (!base || asprintf(&settings, "%saudit.seed = %lld\naudit.shadow = %lld\n", base,
+                          (long long)a->opts->seed, (long long)k) < 0)
+        settings = NULL;
+    if (asprintf(&name, "shadow_%s_%03lld", a->origin[origin].name, (long long)k) < 0)
+        name = NULL;
+    free(base);
+    return part_init(p, a, name, settings);
+}
+
+/* @param parent  the digest of the trained shadow, or NULL: not known yet */
+static int unlearned_part(struct part *p, const struct audit *a, const struct part *trained,
+                          const struct audit_method *m, const char *parent)
+{
+    char *lines = m->opts ? a->hooks.method_settings(a->hooks.ctx, m->index)
+                          : mem_strdup("method.method = retrain\n");
+    char *settings = NULL, *name = NULL;
+    if (!lines ||
+        asprintf(&settings, "%s%s%s%s%s%s", trained->settings, lines, parent ? parent_key : "",
+                 parent ? " = " : "", parent ? parent : "", parent ? "\n" : "") < 0)
+        settings = NULL;
+    if (asprintf(&name, "%s_%s", trained->name, m->name) < 0)
+        name = NULL;
+    free(lines);
+    return part_init(p, a, name, settings);
+}
+
+/* --- making */
+
+/* One shadow at work on a group. */
+struct shadow {
+    const struct audit *audit;
+    const struct comm *group;
+    int origin;
+    struct train_opts train;
+    struct partition sets; /* of this shadow: train and forget are its own, the rest borrowed */
+    uint8_t *member;       /* owned, [n_target] */
+    struct engine engine;
+    struct part part;
+    float *w; /* owned, [n_param + n_buffer]; of the trained shadow */
+    char digest[DIGEST_CHARS];
+    double *margin; /* owned, [n_target]; rank 0 */
+};
+
+/* D_r with the half, and the half. */
+static int draw_sets(struct shadow *s, int64_t k)
+{
+    const struct audit *a = s->audit;
+    const struct targets *t = &a->targets;
+    int64_t n = 0, *row = mem_alloc(t->all.n, sizeof *row);
+    int rc = IAU_OK;
+    s->member = mem_alloc(t->all.n, sizeof *s->member);
+    if (!row || !s->member)
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld targets", (long long)t->all.n));
+    TRY(targets_half(t, (uint64_t)a->opts->seed, k, s->member));
+    for (int64_t i = 0; i < t->all.n; i++)
+        if (s->member[i])
+            row[n++] = t->all.row[i];
+    s->sets =
+        (struct partition){.valid = t->rest, .retain = a->sets->retain, .test = a->sets->test};
+    TRY(index_set_from_rows(&s->sets.forget, PART_TRAIN, row, n));
+    TRY(index_set_join(&s->sets.train, &a->sets->retain, &s->sets.forget));
+out:
+    free(row);
+    return rc;
+}
+
+static int open_shadow(struct shadow *s, const struct audit *a, int origin, int64_t k,
+                       const struct comm *group)
+{
+    int rc = IAU_OK;
+    *s = (struct shadow){
+        .audit = a, .group = group, .origin = origin, .train = train_opts_of(a, origin, k)};
+    rc = trained_part(&s->part, a, origin, k);
+    if (rc == IAU_OK)
+        rc = draw_sets(s, k);
+    if (rc == IAU_OK)
+        rc = engine_init(&s->engine, a->model, a->dataset, (int)s->train.unit, a->mean, a->std,
+                         group);
+    s->engine.memory_bytes = a->memory_bytes;
+    if (rc == IAU_OK && group->rank == 0 &&
+        !(s->margin = mem_alloc(a->targets.all.n, sizeof *s->margin)))
+        rc = FAIL(IAU_ERR_MEM, "no memory for %lld targets", (long long)a->targets.all.n);
+    return comm_agree(group, rc);
+}
+
+static void close_shadow(struct shadow *s)
+{
+    index_set_free(&s->sets.train);
+    index_set_free(&s->sets.forget);
+    engine_free(&s->engine);
+    part_free(&s->part);
+    free(s->member);
+    free(s->w);
+    free(s->margin);
+}
+
+static int run_training(struct shadow *s, const struct index_set *train, const char *name,
+                        struct restart *restart, struct outcome *o)
+{
+    struct progress progress = {0};
+    struct trainer t = {.engine = &s->engine,
+                        .opts = &s->train,
+                        .train = train,
+                        .valid = &s->sets.valid,
+                        .name = name,
+                        .restart = restart,
+                        .progress = &progress};
+    s->engine.step_norm = NORM_GROUP;
+    log_hush(1);
+    int rc = trainer_run(o, &t);
+    log_hush(0);
+    return rc;
+}
+
+static int run_method(struct shadow *s, const struct audit_method *m, const char *name,
+                      struct restart *restart, struct outcome *o)
+{
+    struct progress progress = {0};
+    struct unlearn u = {.engine = &s->engine,
+                        .opts = m->opts,
+                        .train = &s->train,
+                        .sets = &s->sets,
+                        .w = s->w,
+                        .loss_sum = NAN,
+                        .name = name,
+                        .restart = restart,
+                        .progress = &progress};
+    s->engine.step_norm = NORM_FROZEN;
+    log_hush(1);
+    int rc = method_of(m->opts->method)->run(o, &u);
+    log_hush(0);
+    return rc;
+}
+
+/* Rank 0: what both kinds of files hold. */
+static int add_outcome(const struct shadow *s, const struct outcome *o, struct record *r)
+{
+    int rc = IAU_OK;
+    int64_t n = s->audit->targets.all.n;
+    TRY(record_add_column(r, "/targets/margin", RECORD_F64, n, s->margin));
+    TRY(record_add_column(r, "/targets/member", RECORD_U8, n, s->member));
+    TRY(history_to_record(&o->history, r, "/history"));
+    TRY(checkpoint_add_cost(r, "/cost", &s->engine.cost));
+    TRY(record_set_i64(r, "/", "group_ranks", s->group->size));
+out:
+    return rc;
+}
+
+static int write_trained(struct shadow *s, const struct outcome *o, int same_bytes)
+{
+    int rc = IAU_OK;
+    struct record r = {0};
+    TRY(checkpoint_add_floats(&r, s->audit->model, "/params", o->w));
+    TRY(checkpoint_add_buffers(&r, s->audit->model, "/buffers", o->w));
+    TRY(add_outcome(s, o, &r));
+    TRY(part_write(&s->part, s->audit, &r, same_bytes));
+    snprintf(s->digest, sizeof s->digest, "%s", record_text(&r, "/", "digest", ""));
+out:
+    record_free(&r);
+    return rc;
+}
+
+/* The trained shadow from its file, where it is there already. */
+static int read_trained(struct shadow *s)
+{
+    int rc = IAU_OK;
+    const struct model *m = s->audit->model;
+    struct record r = {0};
+    s->w = mem_alloc(model_state_floats(m), sizeof *s->w);
+    if (!s->w)
+        TRY(FAIL(IAU_ERR_MEM, "no memory for %lld parameters", (long long)m->n_param));
+    TRY(part_read(&s->part, "/", &r));
+    TRY(checkpoint_get_floats(&r, s->part.path, m, "/params", s->w));
+    TRY(checkpoint_get_buffers(&r, s->part.path, m, "/buffers", s->w));
+    snprintf(s->digest, sizeof s->digest, "%s", record_text(&r, "/", "digest", ""));
+out:
+    record_free(&r);
+    return rc;
+}
+
+/* Make the trained shadow, or take it from its file. */
+static int train_shadow(struct shadow *s)
+{
+    int rc = IAU_OK;
+    enum output_state state;
+    struct outcome o = {0};
+    TRY(part_look(&s->part, s->audit, s->group, &state));
+    if (state == OUTPUT_DONE)
+        return comm_agree(s->group, read_trained(s));
+    struct restart restart = part_restart(&s->part, s->audit, state);
+    TRY(run_training(s, &s->sets.train, s->part.name, &restart, &o));
+    TRY(margin_collect(&s->engine, o.w, &s->audit->targets.all, s->part.name, s->margin));
+    TRY(comm_agree(s->group, s->group->rank == 0 ? write_trained(s, &o, !restart.mixed) : IAU_OK));
+    comm_bcast(s->group, s->digest, sizeof s->digest, 0);
+    s->w = o.w;
+    o.w = NULL;
+out:
+    outcome_free(&o);
+    return rc;
+}
+
+static int write_unlearned(struct shadow *s, const struct part *p, const struct outcome *o,
+                           int same_bytes)
+{
+    int rc = IAU_OK;
+    struct record r = {0};
+    TRY(add_outcome(s, o, &r));
+    TRY(part_write(p, s->audit, &r, same_bytes));
+out:
+    record_free(&r);
+    return rc;
+}
+
+static int unlearn_shadow(struct shadow *s, const struct audit_method *m)
+{
+    int rc = IAU_OK;
+    enum output_state state;
+    struct outcome o = {0};
+    struct part part = {0};
+    TRY(comm_agree(s->group, unlearned_part(&part, s->audit, &s->part, m, s->digest)));
+    TRY(part_look(&part, s->audit, s->group, &state));
+    if (state == OUTPUT_DONE)
+        goto out;
+    struct restart restart = part_restart(&part, s->audit, state);
+    s->engine.cost = (struct cost){0};
+    TRY(m->opts && m->opts->method != METHOD_RETRAIN
+            ? run_method(s, m, part.name, &restart, &o)
+            : run_training(s, &s->sets.retain, part.name, &restart, &o));
+    TRY(margin_collect(&s->engine, o.w, &s->audit->targets.all, part.name, s->margin));
+    TRY(comm_agree(s->group,
+                   s->group->rank == 0 ? write_unlearned(s, &part, &o, !restart.mixed) : IAU_OK));
+out:
+    outcome_free(&o);
+    part_free(&part);
+    return rc;
+}
+
+int shadow_make(const struct audit *a, int origin, int64_t k, const struct comm *group)
+{
+    int rc = IAU_OK;
+    struct shadow s;
+    double start = timer_now_s();
+    TRY(open_shadow(&s, a, origin, k, group));
+    TRY(train_shadow(&s));
+    for (int i = 0; i < a->n_method; i++)
+        if (a->method[i].origin == origin)
+            TRY(unlearn_shadow(&s, &a->method[i]));
+    log_line("%s  done in %.1f s", s.part.name, timer_now_s() - start);
+out:
+    close_shadow(&s);
+    return rc;
+}
+
+/* --- what is there */
+
+/* The digest of a trained shadow's file. */
+static int read_digest(const struct part *trained, char digest[DIGEST_CHARS])
+{
+    struct record r = {0};
+    int rc = record_read_attributes(&r, trained->path);
+    if (rc == IAU_OK)
+        snprintf(digest, DIGEST_CHARS, "%s", record_text(&r, "/", "digest", ""));
+    record_free(&r);
+    return rc;
+}
+
+int shadow_find(const struct audit *a, int origin, int64_t k, int *is_there)
+{
+    int rc = IAU_OK;
+    char digest[DIGEST_CHARS];
+    enum output_state state;
+    struct part trained = {0}, part = {0};
+    *is_there = 0;
+    TRY(trained_part(&trained, a, origin, k));
+    TRY(part_find(&trained, a, NULL, &state));
+    int is_trained = *is_there = state == OUTPUT_DONE;
+    if (is_trained)
+        TRY(read_digest(&trained, digest));
+    for (int i = 0; i < a->n_method; i++) {
+        if (a->method[i].origin != origin)
+            continue;
+        TRY(unlearned_part(&part, a, &trained, &a->method[i], is_trained ? digest : NULL));
+        TRY(part_find(&part, a, is_trained ? NULL : parent_key, &state));
+        part_free(&part);
+        *is_there = *is_there && state == OUTPUT_DONE;
+    }
+out:
+    part_free(&trained);
+    part_free(&part);
+    return rc;
+}
+
+/* --- reading */
+
+static int allocate_table(struct shadow_table *t, const struct audit *a, int origin)
+{
+    int64_t n = t->n_shadow * t->n_target;
+    int *method = mem_alloc(a->n_method, sizeof *method);
+    t->method = method;
+    t->margin = mem_alloc(n, sizeof *t->margin);
+    t->member = mem_alloc(n, sizeof *t->member);
+    t->unlearned = mem_alloc(a->n_method, sizeof *t->unlearned);
+    int is_whole = method && t->margin && t->member && t->unlearned;
+    for (int i = 0; is_whole && i < a->n_method; i++)
+        if (a->method[i].origin == origin) {
+            method[t->n_method] = i;
+            is_whole = (t->unlearned[t->n_method++] = mem_alloc(n, sizeof(double))) != NULL;
+        }
+    return is_whole ? IAU_OK
+                    : FAIL(IAU_ERR_MEM, "no memory for %lld margins of shadows", (long long)n);
+}
+
+/* A column of a file, [n_target]. */
+static int take_column(const struct part *p, const struct record *r, const char *path, int64_t n,
+                       enum record_type type, void *out)
+{
+    const struct record_array *a = record_find(r, path);
+    if (!a || a->type != type || record_count(a) != n)
+        return FAIL(IAU_ERR_FORMAT, "%s: %s is missing, or not of %lld samples", p->path, path,
+                    (long long)n);
+    memcpy(out, a->data, (size_t)n * (type == RECORD_F64 ? sizeof(double) : 1));
+    return IAU_OK;
+}
+
+static int read_margins(const struct part *p, int64_t n, double *margin)
+{
+    struct record r = {0};
+    int rc = part_read(p, "/targets", &r);
+    if (rc == IAU_OK)
+        rc = take_column(p, &r, "/targets/margin", n, RECORD_F64, margin);
+    record_free(&r);
+    return rc;
+}
+
+/* Row k of the table. */
+static int read_shadow(struct shadow_table *t, const struct audit *a, int origin, int64_t k)
+{
+    int rc = IAU_OK;
+    int64_t n = t->n_target;
+    char digest[DIGEST_CHARS];
+    struct part trained = {0}, part = {0};
+    TRY(trained_part(&trained, a, origin, k));
+    TRY(read_margins(&trained, n, t->margin + k * n));
+    TRY(read_digest(&trained, digest));
+    TRY(targets_half(&a->targets, (uint64_t)a->opts->seed, k, t->member + k * n));
+    for (int i = 0; i < t->n_method; i++) {
+        TRY(unlearned_part(&part, a, &trained, &a->method[t->method[i]], digest));
+        TRY(read_margins(&part, n, t->unlearned[i] + k * n));
+        part_free(&part);
+    }
+out:
+    part_free(&trained);
+    part_free(&part);
+    return rc;
+}
+
+/* Whether all files of an origin's shadows are there, whatever they hold. */
+static int files_are_there(const struct audit *a, int origin, int *all)
+{
+    int rc = IAU_OK;
+    struct part trained = {0}, part = {0};
+    *all = a->opts->shadows > 0;
+    for (int64_t k = 0; *all && k < a->opts->shadows; k++) {
+        TRY(trained_part(&trained, a, origin, k));
+        *all = file_exists(trained.path) == 1;
+        for (int i = 0; *all && i < a->n_method; i++) {
+            if (a->method[i].origin != origin)
+                continue;
+            TRY(unlearned_part(&part, a, &trained, &a->method[i], NULL));
+            *all = file_exists(part.path) == 1;
+            part_free(&part);
+        }
+        part_free(&trained);
+    }
+out:
+    part_free(&trained);
+    part_free(&part);
+    return rc;
+}
+
+int shadow_read(struct shadow_table *t, const struct audit *a, int origin, int *is_there)
+{
+    int rc = IAU_OK;
+    *t = (struct shadow_table){.n_shadow = a->opts->shadows, .n_target = a->targets.all.n};
+    TRY(files_are_there(a, origin, is_there));
+    if (!*is_there)
+        goto out;
+    TRY(allocate_table(t, a, origin));
+    for (int64_t k = 0; k < t->n_shadow; k++)
+        TRY(read_shadow(t, a, origin, k));
+out:
+    if (rc != IAU_OK || !*is_there)
+        shadow_table_free(t);
+    return rc;
+}
+
+void shadow_table_free(struct shadow_table *t)
+{
+    for (int i = 0; t->unlearned && i < t->n_method; i++)
+        free(t->unlearned[i]);
+    free(t->unlearned);
+    free((int *)t->method);
+    free(t->margin);
+    free(t->member);
+    *t = (struct shadow_table){0};
+}

@@ -1,0 +1,133 @@
+/* Settings texts compared, and the state of outputs. */
+#include "io/output.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "io/file.h"
+#include "io/record.h"
+
+/* The line of `text` that sets `key` (of the given length), or NULL; without its newline in
+ * *length. */
+static const char *find_key(const char *text, const char *key, size_t key_length, int *length)
+{
+    for (const char *line = text; *line;
+         line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+        *length = (int)strcspn(line, "\n");
+        if (strncmp(line, key, key_length) == 0 && strncmp(line + key_length, " = ", 3) == 0)
+            return line;
+    }
+    return NULL;
+}
+
+const char *output_setting(const char *text, const char *key, int *length)
+{
+    return find_key(text, key, strlen(key), length);
+}
+
+/* A text that is written in pieces, as far as there is room. */
+struct writer {
+    char *out;
+    size_t at, size;
+};
+
+/* "KEY (VALUE there, VALUE here)"; NULL stands for a setting that a side does not have. Of a digest
+ * the beginning is enough. */
+static void write_difference(struct writer *w, const char *line, int key, const char *there,
+                             int n_there, const char *here, int n_here)
+{
+    int skip = key + 3, most = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0 ? 12 : 100;
+    int there_chars = there ? n_there - skip : 7, here_chars = here ? n_here - skip : 7;
+    if (w->at + 1 < w->size)
+        w->at += (size_t)snprintf(
+            w->out + w->at, w->size - w->at, "%s%.*s (%.*s there, %.*s here)", w->at ? ", " : "",
+            key, line, there_chars < most ? there_chars : most, there ? there + skip : "not set",
+            here_chars < most ? here_chars : most, here ? here + skip : "not set");
+}
+
+/* What differs between two settings texts, up to `size` characters. A digest counts where nothing
+ * explains it. */
+static void describe_difference(const char *there, const char *here, char *out, size_t size)
+{
+    struct writer w = {out, 0, size};
+    const char *const text[2] = {here, there};
+    out[0] = 0;
+    for (int side = 0; side < 2; side++)
+        for (const char *line = text[side]; *line;
+             line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+            int n = (int)strcspn(line, "\n"), n_other = 0;
+            const char *equals = strstr(line, " = ");
+            int key = equals && equals - line < n ? (int)(equals - line) : n;
+            const char *other = key < n ? find_key(text[!side], line, (size_t)key, &n_other) : line;
+            int is_digest = key > 7 && strncmp(line + key - 7, ".digest", 7) == 0;
+            if (key == n ||
+                (other && (side == 1 || (n_other == n && strncmp(other, line, (size_t)n) == 0))) ||
+                (is_digest && w.at))
+                continue;
+            write_difference(&w, line, key, side ? line : other, side ? n : n_other,
+                             side ? NULL : line, n);
+        }
+}
+
+int output_compare(const char *path, const char *there, const char *here, int code,
+                   const char *advice)
+{
+    char difference[600];
+    if (there && strcmp(there, here) == 0)
+        return IAU_OK;
+    if (!there)
+        return FAIL(code, "%s is no model file of iau; %s", path, advice);
+    describe_difference(there, here, difference, sizeof difference);
+    return FAIL(code, "%s was made with other settings: %s; %s", path, difference, advice);
+}
+
+/* Is the file at `path` made with the output's settings? */
+static int compare_file(const char *path, const struct output *o)
+{
+    static const char advice[] = "use --force to replace it, or another folder";
+    struct record r = {0};
+    int rc = record_read_attributes(&r, path);
+    if (rc == IAU_ERR_FORMAT) {
+        char why[600];
+        snprintf(why, sizeof why, "%s", error_message());
+        error_clear();
+        rc = FAIL(IAU_ERR_EXISTS, "%s, and in the way of an output; %s", why, advice);
+    } else if (rc == IAU_OK) {
+        char *there = mem_strdup(record_text(&r, "/", "settings", NULL));
+        int length;
+        char *last =
+            there && o->unknown ? (char *)output_setting(there, o->unknown, &length) : NULL;
+        if (last)
+            *last = '\0';
+        rc = output_compare(path, there, o->settings, IAU_ERR_EXISTS, advice);
+        free(there);
+    }
+    record_free(&r);
+    return rc;
+}
+
+int output_find(const struct output *o, int force, enum output_state *state)
+{
+    int rc = IAU_OK, there = file_exists(o->path);
+    *state = OUTPUT_MISSING;
+    if (there != 1 || force)
+        TRY(file_check_target(o->path));
+    if (force) { /* a forced run that was stopped goes on, too */
+        if (file_exists(o->restart_path) && compare_file(o->restart_path, o) == IAU_OK)
+            *state = OUTPUT_RESUMABLE;
+        error_clear();
+        return IAU_OK;
+    }
+    if (there) {
+        TRY(compare_file(o->path, o));
+        *state = OUTPUT_DONE;
+    } else if (file_exists(o->restart_path)) {
+        TRY(compare_file(o->restart_path, o));
+        *state = OUTPUT_RESUMABLE;
+    }
+out:
+    return rc;
+}

@@ -1,0 +1,358 @@
+/* Influence functions on softmax regression, where everything has a closed form: the step against a
+ * dense solver, and against retraining to the minimum; and what is said of a step. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture.h"
+#include "core/error.h"
+#include "core/memory.h"
+#include "harness.h"
+#include "method_run.h"
+
+enum { N_FEATURE = 7, N_CLASS = 3, N = N_CLASS * (N_FEATURE + 1) };
+
+static struct model linear; /* on the table */
+
+static void open_data(void)
+{
+    struct model_opts opts = {.name = MODEL_MLP};
+    method_open_data();
+    REQUIRE(model_build(&linear, &opts, (struct shape){N_FEATURE, 1, 1}, N_CLASS) == IAU_OK);
+    REQUIRE(linear.n_param == N);
+}
+
+/* --- softmax regression in double */
+
+/* Gradient and Hessian of the mean loss over the rows of a set; parameters are weights, then
+ * biases. */
+static void derivatives(const struct index_set *set, const double *w, double *g, double *h)
+{
+    const struct rows *rows = &method_table.rows[PART_TRAIN];
+    memset(g, 0, N * sizeof *g);
+    memset(h, 0, N * N * sizeof *h);
+    for (int64_t i = 0; i < set->n; i++) {
+        const float *x = (const float *)rows->x + set->row[i] * N_FEATURE;
+        double p[N_CLASS], sum = 0, a[N_FEATURE + 1];
+        int at[N_CLASS][N_FEATURE + 1];
+        for (int c = 0; c < N_CLASS; c++) {
+            double z = w[N_CLASS * N_FEATURE + c];
+            for (int k = 0; k <= N_FEATURE; k++) {
+                at[c][k] = k < N_FEATURE ? c * N_FEATURE + k : N_CLASS * N_FEATURE + c;
+                a[k] = k < N_FEATURE ? x[k] : 1;
+                z += k < N_FEATURE ? w[at[c][k]] * a[k] : 0;
+            }
+            sum += p[c] = exp(z);
+        }
+        for (int c = 0; c < N_CLASS; c++)
+            p[c] /= sum;
+        for (int c = 0; c < N_CLASS; c++)
+            for (int k = 0; k <= N_FEATURE; k++) {
+                g[at[c][k]] += (p[c] - (c == rows->label[set->row[i]])) * a[k] / (double)set->n;
+                for (int d = 0; d < N_CLASS; d++)
+                    for (int l = 0; l <= N_FEATURE; l++)
+                        h[at[c][k] * N + at[d][l]] +=
+                            p[c] * ((c == d) - p[d]) * a[k] * a[l] / (double)set->n;
+            }
+    }
+}
+
+/* x of (H + damping I) x = b, by elimination: the matrix is positive definite. */
+static void solve(const double *h, double damping, const double *b, double *x)
+{
+    double a[N][N];
+    memcpy(a, h, sizeof a);
+    memcpy(x, b, N * sizeof *x);
+    for (int i = 0; i < N; i++)
+        a[i][i] += damping;
+    for (int i = 0; i < N; i++)
+        for (int r = i + 1; r < N; r++) {
+            double f = a[r][i] / a[i][i];
+            for (int k = i; k < N; k++)
+                a[r][k] -= f * a[i][k];
+            x[r] -= f * x[i];
+        }
+    for (int i = N; i-- > 0;) {
+        for (int k = i + 1; k < N; k++)
+            x[i] -= a[i][k] * x[k];
+        x[i] /= a[i][i];
+    }
+}
+
+static double norm(const double *x)
+{
+    double sum = 0;
+    for (int i = 0; i < N; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* The minimum of mean loss + decay / 2 ||w||^2, from w on. Without decay the loss does not change
+ * where all classes' parameters move alike: Newton's steps, damped by nearly nothing, do not go
+ * there. */
+static void minimise(const struct index_set *set, double decay, double *w)
+{
+    double g[N], h[N * N], x[N];
+    for (int i = 0; i < 30; i++) {
+        derivatives(set, w, g, h);
+        for (int k = 0; k < N; k++)
+            g[k] += decay * w[k];
+        solve(h, decay > 0 ? decay : 1e-9, g, x);
+        for (int k = 0; k < N; k++)
+            w[k] -= x[k];
+    }
+    CU_ASSERT(norm(g) < 1e-12);
+}
+
+static void to_float(const double *w, float *out)
+{
+    for (int k = 0; k < N; k++)
+        out[k] = (float)w[k];
+}
+
+/* ||got - want|| / ||want - w||. */
+static double error_of_step(const float *got, const double *want, const double *w)
+{
+    double difference[N], step[N];
+    for (int k = 0; k < N; k++) {
+        difference[k] = got[k] - want[k];
+        step[k] = want[k] - w[k];
+    }
+    return norm(difference) / norm(step);
+}
+
+/* --- runs */
+
+static struct method_run run_linear(const struct partition *sets, const float *w)
+{
+    struct method_run r = method_run_of(METHOD_INFLUENCE);
+    r.model = &linear;
+    r.sets = sets;
+    r.w = w;
+    r.opts.influence.samples = 0;
+    r.opts.influence.iterations = 200;
+    r.opts.influence.tolerance = 1e-6;
+    return r;
+}
+
+static double last(const struct method_run *r, const char *column)
+{
+    return history_at(&r->o.history, 0, column);
+}
+
+/* Far from any minimum, both forms and a strength. */
+static void steps_are_those_of_a_dense_solver(void)
+{
+    const struct partition *s = &method_sets;
+    double w[N], forget[N], retain[N], h[N * N], scratch[N * N], b[N], x[N], want[N];
+    float start[N];
+    double n_f = (double)s->forget.n, n = n_f + (double)s->retain.n;
+    harness_fill(start, N, 3);
+    for (int k = 0; k < N; k++)
+        w[k] = start[k];
+    derivatives(&s->forget, w, forget, scratch);
+    derivatives(&s->retain, w, retain, h);
+    for (int form = INFLUENCE_REWEIGHT; form <= INFLUENCE_NEWTON; form++)
+        for (int kind = PRODUCT_HESSIAN; kind <= PRODUCT_GAUSS_NEWTON; kind++) {
+            struct method_run r = run_linear(s, start);
+            r.opts.influence.form = form;
+            r.opts.influence.product = kind; /* the same for a linear model */
+            r.opts.influence.damping = 0.03;
+            r.opts.influence.strength = form == INFLUENCE_NEWTON ? 1 : 0.7;
+            for (int k = 0; k < N; k++)
+                b[k] = form == INFLUENCE_NEWTON ? -retain[k] : n_f / n * (forget[k] - retain[k]);
+            solve(h, 0.03, b, x);
+            for (int k = 0; k < N; k++)
+                want[k] = w[k] + r.opts.influence.strength * x[k];
+            method_execute(&r);
+            CU_ASSERT_EQUAL_FATAL(r.rc, IAU_OK);
+            CU_ASSERT(error_of_step(r.o.w, want, w) < 1e-4);
+            CU_ASSERT_DOUBLE_EQUAL(last(&r, "norm_retain"), norm(retain), 1e-6);
+            CU_ASSERT_DOUBLE_EQUAL(last(&r, "norm_forget"), norm(forget), 1e-6);
+            CU_ASSERT_DOUBLE_EQUAL(last(&r, "norm_sample"), norm(retain), 1e-6);
+            CU_ASSERT_DOUBLE_EQUAL(last(&r, "norm_right"), norm(b), 1e-6);
+            CU_ASSERT(last(&r, "residual") <= 1e-6);
+            CU_ASSERT_EQUAL(last(&r, "is_negative"), 0);
+            derivatives(&s->retain, want, x, scratch);
+            CU_ASSERT_DOUBLE_EQUAL(last(&r, "norm_sample_after"), norm(x), 1e-5);
+            outcome_free(&r.o);
+        }
+}
+
+/* The first n of the rows to forget. */
+static void take_first(struct partition *sets, int64_t n)
+{
+    *sets = (struct partition){.train = method_sets.train, .valid = method_sets.valid};
+    REQUIRE(index_set_from_rows(&sets->forget, PART_TRAIN, method_sets.forget.row, n) == IAU_OK);
+    REQUIRE(index_set_minus(&sets->retain, &sets->train, &sets->forget) == IAU_OK);
+}
+
+/* Distance from the retrained minimum, relative to how far that is from the origin's. */
+static double error_of_unlearning(enum influence_form form, double decay, int64_t n_forget)
+{
+    double origin[N] = {0}, retrained[N];
+    float w[N];
+    struct partition sets;
+    take_first(&sets, n_forget);
+    minimise(&sets.train, decay, origin);
+    memcpy(retrained, origin, sizeof retrained);
+    minimise(&sets.retain, decay, retrained);
+    to_float(origin, w);
+    struct method_run r = run_linear(&sets, w);
+    r.opts.influence.form = form;
+    r.opts.influence.damping = decay > 0 ? decay : 1e-5; /* else the matrix is singular */
+    r.opts.influence.product = PRODUCT_HESSIAN;
+    method_execute(&r);
+    CU_ASSERT_EQUAL_FATAL(r.rc, IAU_OK);
+    double error = error_of_step(r.o.w, retrained, origin);
+    outcome_free(&r.o);
+    index_set_free(&sets.forget);
+    index_set_free(&sets.retain);
+    return error;
+}
+
+/* The error is of second order in n_f / n, its share of the step of first: half as many samples,
+ * half that share. Reweighting is the same with weight decay, where damping takes its place. */
+static void newton_comes_to_the_retrained_minimum(void)
+{
+    static const struct {
+        enum influence_form form;
+        double decay;
+    } cases[] = {{INFLUENCE_NEWTON, 0}, {INFLUENCE_REWEIGHT, 0}, {INFLUENCE_REWEIGHT, 0.05}};
+    for (int i = 0; i < 3; i++) {
+        double error[3];
+        for (int halved = 0; halved < 3; halved++)
+            error[halved] = error_of_unlearning(cases[i].form, cases[i].decay, 32 >> halved);
+        CU_ASSERT(error[0] < 0.2);
+        CU_ASSERT(error[1] / error[0] > 0.25 && error[1] / error[0] < 0.75);
+        CU_ASSERT(error[2] / error[0] > 0.1 && error[2] / error[0] < 0.4);
+    }
+}
+
+/* --- deep models */
+
+static void check_bytes(struct method_run r)
+{
+    struct method_run alone = r;
+    alone.comm = small_self();
+    method_execute(&alone);
+    for (int threads = 1; threads <= 2; threads++) {
+        r.n_thread = threads;
+        method_execute(&r);
+        CU_ASSERT(method_same(&r, &alone));
+        outcome_free(&r.o);
+    }
+    r.n_thread = 1;
+    r.memory_bytes = 4096; /* streamed */
+    method_execute(&r);
+    CU_ASSERT(method_same(&r, &alone));
+    outcome_free(&r.o);
+    outcome_free(&alone.o);
+}
+
+static void the_same_bytes_on_any_ranks_and_threads(void)
+{
+    struct method_run r = method_run_of(METHOD_INFLUENCE);
+    r.opts.influence.samples = 100;
+    check_bytes(r);
+    r.opts.influence.product = PRODUCT_HESSIAN;
+    r.opts.influence.form = INFLUENCE_NEWTON;
+    r.opts.influence.damping = 30; /* more than any negative curvature */
+    check_bytes(r);
+}
+
+/* n_f gradients where G(D) is known; the sample's matrix, and two looks at it. */
+static void costs_are_counted(void)
+{
+    int64_t n = method_sets.train.n, n_f = method_sets.forget.n, samples = 100, products = 4;
+    double *sum = mem_alloc(method_table.model.n_param, sizeof *sum);
+    for (int known = 0; known < 2; known++)
+        for (int kind = PRODUCT_HESSIAN; kind <= PRODUCT_GAUSS_NEWTON; kind++) {
+            struct method_run r = method_run_of(METHOD_INFLUENCE);
+            r.opts.influence.samples = samples;
+            r.opts.influence.product = kind;
+            r.opts.influence.damping = 30;
+            r.opts.influence.iterations = products;
+            r.opts.influence.tolerance = 0;
+            r.gradient_sum = known ? sum : NULL;
+            method_execute(&r);
+            CU_ASSERT_EQUAL(r.rc, IAU_OK);
+            int is_hessian = kind == PRODUCT_HESSIAN;
+            CU_ASSERT_EQUAL(r.cost.hvps, products * samples);
+            CU_ASSERT_EQUAL(r.cost.gradients, n_f + (known ? 0 : n) + 2 * samples +
+                                                  (is_hessian ? products * samples : 0));
+            CU_ASSERT_EQUAL(r.cost.forwards, is_hessian ? 0 : products * samples);
+            outcome_free(&r.o);
+        }
+    free(sum);
+}
+
+/* The Hessian of an untrained model has negative curvature, but not along its gradient; damping
+ * that no setting allows makes it so there, too. */
+static void negative_curvature_is_refused_before_and_told_after_the_first_step(void)
+{
+    const struct model *m = &method_table.model;
+    struct capture capture;
+    char printed[4096];
+    float *w = mem_alloc(m->n_param, sizeof *w);
+    model_init_params(m, 1, w);
+    for (int64_t j = 0; j < m->n_param; j++)
+        w[j] *= 3;
+    struct method_run r = method_run_of(METHOD_INFLUENCE);
+    r.w = w;
+    r.opts.influence.product = PRODUCT_HESSIAN;
+    r.opts.influence.form = INFLUENCE_NEWTON;
+    r.opts.influence.iterations = 30;
+    r.opts.influence.damping = 0;
+    capture_begin(&capture);
+    method_execute(&r);
+    capture_end(&capture, printed, sizeof printed);
+    CU_ASSERT_EQUAL_FATAL(r.rc, IAU_OK);
+    CU_ASSERT(test_comm.rank > 0 || strstr(printed, "warning: method: negative curvature (-"));
+    CU_ASSERT_EQUAL(last(&r, "is_negative"), 1);
+    CU_ASSERT(last(&r, "iterations") > 1 && last(&r, "distance") > 0);
+    outcome_free(&r.o);
+    r.opts.influence.damping = -100;
+    capture_begin(&capture);
+    method_execute(&r);
+    capture_end(&capture, printed, sizeof printed);
+    expect_one_message(r.rc, IAU_ERR_NUMERIC, printed,
+                       "method: with damping -100 the curvature along the gradient is negative (-");
+    CU_ASSERT_PTR_NULL(r.o.w);
+    free(w);
+}
+
+/* Whatever allocation fails on one rank, all get the same code, and nothing is left. */
+static void a_rank_without_memory_stops_all(void)
+{
+    struct capture capture;
+    char printed[4096];
+    for (int64_t k = 1, rc = IAU_ERR_MEM; rc != IAU_OK && k < 200; k += 3) {
+        struct method_run r = method_run_of(METHOD_INFLUENCE);
+        r.fail_after = k;
+        capture_begin(&capture);
+        method_execute(&r);
+        capture_end(&capture, printed, sizeof printed);
+        rc = r.rc;
+        if (rc != IAU_OK)
+            expect_one_message(r.rc, IAU_ERR_MEM, printed, "no memory");
+        CU_ASSERT_EQUAL(r.o.w == NULL, rc != IAU_OK);
+        outcome_free(&r.o);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    CU_TestInfo tests[] = {
+        {"open data", open_data},
+        {"steps are those of a dense solver", steps_are_those_of_a_dense_solver},
+        {"newton comes to the retrained minimum", newton_comes_to_the_retrained_minimum},
+        {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
+        {"costs are counted", costs_are_counted},
+        {"negative curvature is refused before and told after the first step",
+         negative_curvature_is_refused_before_and_told_after_the_first_step},
+        {"a rank without memory stops all", a_rank_without_memory_stops_all},
+        {"close data", method_close_data},
+        CU_TEST_INFO_NULL};
+    return harness_run(argc, argv, "influence", tests);
+}
