@@ -27,8 +27,10 @@ enum { FINDINGS_ORIGIN = -1, FINDINGS_NONE = -2 };
 /* What is found of one model; rank 0. */
 struct findings {
     struct mia_result lira[N_LIRA]; /* D_f against V'; empty without shadows */
-    struct ulira_result ulira;      /* models that have forgotten a target against models that never
-                                       saw it */
+    /* Models that have forgotten a target against models that never saw it: retrained shadows, if
+     * retraining is one of the audit's methods; else shadows of the other half, which have seen
+     * that instead, so that retraining itself is not quite at 1/2. */
+    struct ulira_result ulira;
     struct ulira_result residual; /* against models that have forgotten others: what is left of the
                                      sample itself, apart from what unlearning does to all */
     double attack_forget, attack_test; /* share that the attack network calls members; NAN without

@@ -99,19 +99,30 @@ out:
     return rc;
 }
 
+/* Margins in models that never saw a target: shadows that were retrained without their half, where
+ * there are such; else those that were trained with the other half. */
+static const double *margins_of_strangers(const struct evidence *v, const struct shadow_table *t)
+{
+    for (int i = 0; i < t->n_method; i++)
+        if (!v->audit->method[t->method[i]].opts)
+            return t->unlearned[i];
+    return t->margin;
+}
+
 /* Rank 0. */
 static int run_ulira(struct findings *f, const struct evidence *v, int origin, int method)
 {
     const struct shadow_table *t = &v->table[origin];
     struct lira_table view = {t->n_shadow, t->n_target, t->margin, t->member};
     enum lira_variance variance = v->audit->opts->variance;
+    const double *strange = margins_of_strangers(v, t);
     if (method == FINDINGS_ORIGIN)
-        return ulira_attack(&f->ulira, &view, t->margin, t->margin, variance);
+        return ulira_attack(&f->ulira, &view, t->margin, strange, variance);
     for (int i = 0; i < t->n_method; i++) {
         const double *unlearned = t->unlearned[i];
         if (t->method[i] != method)
             continue;
-        int rc = ulira_attack(&f->ulira, &view, unlearned, t->margin, variance);
+        int rc = ulira_attack(&f->ulira, &view, unlearned, strange, variance);
         return rc != IAU_OK ? rc
                             : ulira_attack(&f->residual, &view, unlearned, unlearned, variance);
     }

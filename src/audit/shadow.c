@@ -1,67 +1,17 @@
-/* Training a shadow, letting it forget, and the files of both. */
-#define _GNU_SOURCE /* asprintf */
+/* Training a shadow, and letting it forget. */
 #include "audit/shadow.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
 #include "eval/margin.h"
-#include "io/file.h"
-#include "part.h"
+#include "shadow_private.h"
 #include "train/checkpoint.h"
 #include "unlearn/method.h"
-
-static const char parent_key[] = "parent.digest";
-
-/* --- names and settings */
-
-/* A shadow is trained as its origin, but for less long and with a seed of its own. */
-static struct train_opts train_opts_of(const struct audit *a, int origin, int64_t k)
-{
-    struct train_opts t = a->origin[origin].train;
-    t.epochs = a->opts->epochs;
-    t.seed = audit_seed((uint64_t)a->opts->seed, DRAW_SEEDS, k);
-    t.gradient_sum = 0;
-    return t;
-}
-
-static int trained_part(struct part *p, const struct audit *a, int origin, int64_t k)
-{
-    struct train_opts train = train_opts_of(a, origin, k);
-    char *base = a->hooks.train_settings(a->hooks.ctx, &a->origin[origin], &train),
-         *settings = NULL, *name = NULL;
-    if (!base || asprintf(&settings, "%saudit.seed = %lld\naudit.shadow = %lld\n", base,
-                          (long long)a->opts->seed, (long long)k) < 0)
-        settings = NULL;
-    if (asprintf(&name, "shadow_%s_%03lld", a->origin[origin].name, (long long)k) < 0)
-        name = NULL;
-    free(base);
-    return part_init(p, a, name, settings);
-}
-
-/* @param parent  the digest of the trained shadow, or NULL: not known yet */
-static int unlearned_part(struct part *p, const struct audit *a, const struct part *trained,
-                          const struct audit_method *m, const char *parent)
-{
-    char *lines = m->opts ? a->hooks.method_settings(a->hooks.ctx, m->index)
-                          : mem_strdup("method.method = retrain\n");
-    char *settings = NULL, *name = NULL;
-    if (!lines ||
-        asprintf(&settings, "%s%s%s%s%s%s", trained->settings, lines, parent ? parent_key : "",
-                 parent ? " = " : "", parent ? parent : "", parent ? "\n" : "") < 0)
-        settings = NULL;
-    if (asprintf(&name, "%s_%s", trained->name, m->name) < 0)
-        name = NULL;
-    free(lines);
-    return part_init(p, a, name, settings);
-}
-
-/* --- making */
 
 /* One shadow at work on a group. */
 struct shadow {
@@ -106,8 +56,8 @@ static int open_shadow(struct shadow *s, const struct audit *a, int origin, int6
 {
     int rc = IAU_OK;
     *s = (struct shadow){
-        .audit = a, .group = group, .origin = origin, .train = train_opts_of(a, origin, k)};
-    rc = trained_part(&s->part, a, origin, k);
+        .audit = a, .group = group, .origin = origin, .train = shadow_train_opts(a, origin, k)};
+    rc = shadow_trained_part(&s->part, a, origin, k);
     if (rc == IAU_OK)
         rc = draw_sets(s, k);
     if (rc == IAU_OK)
@@ -254,7 +204,7 @@ static int unlearn_shadow(struct shadow *s, const struct audit_method *m)
     enum output_state state;
     struct outcome o = {0};
     struct part part = {0};
-    TRY(comm_agree(s->group, unlearned_part(&part, s->audit, &s->part, m, s->digest)));
+    TRY(comm_agree(s->group, shadow_unlearned_part(&part, s->audit, &s->part, m, s->digest)));
     TRY(part_look(&part, s->audit, s->group, &state));
     if (state == OUTPUT_DONE)
         goto out;
@@ -286,158 +236,4 @@ int shadow_make(const struct audit *a, int origin, int64_t k, const struct comm 
 out:
     close_shadow(&s);
     return rc;
-}
-
-/* --- what is there */
-
-/* The digest of a trained shadow's file. */
-static int read_digest(const struct part *trained, char digest[DIGEST_CHARS])
-{
-    struct record r = {0};
-    int rc = record_read_attributes(&r, trained->path);
-    if (rc == IAU_OK)
-        snprintf(digest, DIGEST_CHARS, "%s", record_text(&r, "/", "digest", ""));
-    record_free(&r);
-    return rc;
-}
-
-int shadow_find(const struct audit *a, int origin, int64_t k, int *is_there)
-{
-    int rc = IAU_OK;
-    char digest[DIGEST_CHARS];
-    enum output_state state;
-    struct part trained = {0}, part = {0};
-    *is_there = 0;
-    TRY(trained_part(&trained, a, origin, k));
-    TRY(part_find(&trained, a, NULL, &state));
-    int is_trained = *is_there = state == OUTPUT_DONE;
-    if (is_trained)
-        TRY(read_digest(&trained, digest));
-    for (int i = 0; i < a->n_method; i++) {
-        if (a->method[i].origin != origin)
-            continue;
-        TRY(unlearned_part(&part, a, &trained, &a->method[i], is_trained ? digest : NULL));
-        TRY(part_find(&part, a, is_trained ? NULL : parent_key, &state));
-        part_free(&part);
-        *is_there = *is_there && state == OUTPUT_DONE;
-    }
-out:
-    part_free(&trained);
-    part_free(&part);
-    return rc;
-}
-
-/* --- reading */
-
-static int allocate_table(struct shadow_table *t, const struct audit *a, int origin)
-{
-    int64_t n = t->n_shadow * t->n_target;
-    int *method = mem_alloc(a->n_method, sizeof *method);
-    t->method = method;
-    t->margin = mem_alloc(n, sizeof *t->margin);
-    t->member = mem_alloc(n, sizeof *t->member);
-    t->unlearned = mem_alloc(a->n_method, sizeof *t->unlearned);
-    int is_whole = method && t->margin && t->member && t->unlearned;
-    for (int i = 0; is_whole && i < a->n_method; i++)
-        if (a->method[i].origin == origin) {
-            method[t->n_method] = i;
-            is_whole = (t->unlearned[t->n_method++] = mem_alloc(n, sizeof(double))) != NULL;
-        }
-    return is_whole ? IAU_OK
-                    : FAIL(IAU_ERR_MEM, "no memory for %lld margins of shadows", (long long)n);
-}
-
-/* A column of a file, [n_target]. */
-static int take_column(const struct part *p, const struct record *r, const char *path, int64_t n,
-                       enum record_type type, void *out)
-{
-    const struct record_array *a = record_find(r, path);
-    if (!a || a->type != type || record_count(a) != n)
-        return FAIL(IAU_ERR_FORMAT, "%s: %s is missing, or not of %lld samples", p->path, path,
-                    (long long)n);
-    memcpy(out, a->data, (size_t)n * (type == RECORD_F64 ? sizeof(double) : 1));
-    return IAU_OK;
-}
-
-static int read_margins(const struct part *p, int64_t n, double *margin)
-{
-    struct record r = {0};
-    int rc = part_read(p, "/targets", &r);
-    if (rc == IAU_OK)
-        rc = take_column(p, &r, "/targets/margin", n, RECORD_F64, margin);
-    record_free(&r);
-    return rc;
-}
-
-/* Row k of the table. */
-static int read_shadow(struct shadow_table *t, const struct audit *a, int origin, int64_t k)
-{
-    int rc = IAU_OK;
-    int64_t n = t->n_target;
-    char digest[DIGEST_CHARS];
-    struct part trained = {0}, part = {0};
-    TRY(trained_part(&trained, a, origin, k));
-    TRY(read_margins(&trained, n, t->margin + k * n));
-    TRY(read_digest(&trained, digest));
-    TRY(targets_half(&a->targets, (uint64_t)a->opts->seed, k, t->member + k * n));
-    for (int i = 0; i < t->n_method; i++) {
-        TRY(unlearned_part(&part, a, &trained, &a->method[t->method[i]], digest));
-        TRY(read_margins(&part, n, t->unlearned[i] + k * n));
-        part_free(&part);
-    }
-out:
-    part_free(&trained);
-    part_free(&part);
-    return rc;
-}
-
-/* Whether all files of an origin's shadows are there, whatever they hold. */
-static int files_are_there(const struct audit *a, int origin, int *all)
-{
-    int rc = IAU_OK;
-    struct part trained = {0}, part = {0};
-    *all = a->opts->shadows > 0;
-    for (int64_t k = 0; *all && k < a->opts->shadows; k++) {
-        TRY(trained_part(&trained, a, origin, k));
-        *all = file_exists(trained.path) == 1;
-        for (int i = 0; *all && i < a->n_method; i++) {
-            if (a->method[i].origin != origin)
-                continue;
-            TRY(unlearned_part(&part, a, &trained, &a->method[i], NULL));
-            *all = file_exists(part.path) == 1;
-            part_free(&part);
-        }
-        part_free(&trained);
-    }
-out:
-    part_free(&trained);
-    part_free(&part);
-    return rc;
-}
-
-int shadow_read(struct shadow_table *t, const struct audit *a, int origin, int *is_there)
-{
-    int rc = IAU_OK;
-    *t = (struct shadow_table){.n_shadow = a->opts->shadows, .n_target = a->targets.all.n};
-    TRY(files_are_there(a, origin, is_there));
-    if (!*is_there)
-        goto out;
-    TRY(allocate_table(t, a, origin));
-    for (int64_t k = 0; k < t->n_shadow; k++)
-        TRY(read_shadow(t, a, origin, k));
-out:
-    if (rc != IAU_OK || !*is_there)
-        shadow_table_free(t);
-    return rc;
-}
-
-void shadow_table_free(struct shadow_table *t)
-{
-    for (int i = 0; t->unlearned && i < t->n_method; i++)
-        free(t->unlearned[i]);
-    free(t->unlearned);
-    free((int *)t->method);
-    free(t->margin);
-    free(t->member);
-    *t = (struct shadow_table){0};
 }
