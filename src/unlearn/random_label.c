@@ -98,7 +98,8 @@ const struct method method_random_label = {
         "and then over the retained ones with their own; order: mixed takes all of them as one "
         "shuffled set. Labels are drawn over all classes and anew in each epoch, unless "
         "exclude_true and redraw say otherwise, and depend on seed, epoch and sample id alone. "
-        "Defaults: OPTML Unlearn-Sparse (10 epochs, SGD .01, momentum .9, weight decay 5e-4, batch "
+        "Defaults: OPTML Unlearn-Saliency (10 epochs, SGD .01, momentum .9, weight decay 5e-4, "
+        "batch "
         "256); its data augmentation is left out, and batch norm is frozen.",
     .run = run,
     .load = random_label_load,
