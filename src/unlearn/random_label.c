@@ -12,25 +12,17 @@ struct labels {
     struct relabel relabel;
     struct objective objective;
     int redraw;
-    int64_t *forget_id; /* owned, ascending; where they have a pass in common with the retained */
+    int64_t *forget_id; /* owned; where they have a pass in common with the retained */
 };
-
-static int compare_id(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
 
 static int read_ids(struct labels *l, const struct dataset *d, const struct index_set *set)
 {
     int rc = IAU_OK;
     struct rows rows = {0};
     TRY(rows_load_columns(&rows, d, set->part, set->row, set->n, 1));
-    qsort(rows.id, (size_t)set->n, sizeof *rows.id, compare_id);
     l->forget_id = rows.id;
     rows.id = NULL;
-    l->relabel.n_only = set->n;
-    l->relabel.only = l->forget_id;
+    relabel_only(&l->relabel, l->forget_id, set->n);
 out:
     rows_free(&rows);
     return rc;
