@@ -47,6 +47,23 @@ methods:
 output: {dir: out}
 END
 
+cat >methods.yaml <<'END'
+data: {file: data.h5, valid: 0.2}
+model: {name: mlp, hidden: [33, 17]}
+train: {epochs: 2, batch: 128, unit: 64}
+forget: {ratio: 0.05}
+origins: {origin: {}}
+methods:
+  - {name: finetune, method: finetune, epochs: 2, batch: 128}
+  - {name: ascent, method: ascent, epochs: 2, batch: 128}
+  - {name: neggrad_plus, method: neggrad_plus, epochs: 2, batch: 128}
+  - {name: random_label, method: random_label, epochs: 2, batch: 128}
+  - {name: mixed, method: random_label, epochs: 2, batch: 128, order: mixed, exclude_true: on, redraw: off}
+  - {name: scrub, method: scrub, epochs: 2, msteps: 1}
+  - {name: salun, method: salun, epochs: 2, batch: 128}
+output: {dir: out}
+END
+
 # same NAME CONFIG "RANKSxTHREADS[:MEMORY] ..." [OVERRIDES]: every launch gives the digests of the first; MEMORY is
 # data.memory_mib.
 same() {
@@ -97,6 +114,11 @@ same resnet resnet.yaml "1x1 1x2 2x1 3x2 7x1"
 [ "$(digest_of iau)" = "$(digest_of iau_swept)" ]
 verdict "resnet: with and without the cache: same bytes" $? found
 
+# Methods that train.
+same methods methods.yaml "1x1 2x2 3x1 7x2"
+[ "$(sed -n 's|^  /methods/[^/]*/model_digest = ||p' found | sort -u | wc -l)" -eq 9 ]
+verdict "methods: all models differ" $? found
+
 same "lenet5, batch 50" lenet5.yaml "1x1 3x2 7x1" --train.batch=50
 same "mlp, batch 1000 of 100 samples" mlp.yaml "1x1 3x1" --train.batch=1000 --data.valid=0.853
 same "lenet5, one sample forgotten" lenet5.yaml "1x1 7x1" --forget.ratio=0.0019 --train.epochs=1
@@ -113,6 +135,7 @@ done
 make_data large 40000 300 3 16
 "$IAU" -q import idx large --out large.h5 --compress || exit 1
 same "mlp, streamed" mlp.yaml "1x1 1x1:5 1x2:5 2x1:3 3x1:3" --data.file=large.h5 --train.epochs=1
+same "methods, streamed" methods.yaml "1x1 1x1:6 3x1:4" --data.file=large.h5 --train.epochs=1
 "$IAU" train mlp.yaml --data.file=large.h5 --output.dir=tight --data.memory_mib=4 >said 2>&1
 [ $? -eq 2 ] && grep -q 'origin: data.memory_mib leaves a rank 4 MiB for 2 shards of the training set, but they take 8 in memory, and 5 streamed' said
 verdict "mlp: too little memory to stream is refused" $?

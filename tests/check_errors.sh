@@ -181,6 +181,10 @@ override '--model.name=resnet: .*lenet5' --model.name=resnet
 fails 2 'nothing is to be forgotten: set forget.ratio, forget.ids or forget.classes' "$IAU" unlearn good.yaml --forget.ratio=0
 fails 2 'forget.ratio and forget.classes are set together' "$IAU" run good.yaml --forget.classes=3
 
+override '--methods.iau.until=test: .*validation.off' --methods.iau.method=ascent --methods.iau.until=test
+override '--methods.iau.fraction=2: methods.iau.fraction = 2: must be at most 1' --methods.iau.method=salun --methods.iau.fraction=2
+override 'good.yaml:6: methods.iau.until: validation needs a validation set' --methods.iau.method=ascent --data.valid=0 --train.patience=0
+
 # --- ids
 request() {
     printf '%s\n' "$2" >ids.txt
@@ -321,6 +325,13 @@ fails 1 'origin: epoch 1 step [0-9]+: .* is not finite or too large; a smaller l
     launch 3 "${train[@]}" -q --output.dir=nan --train.optimizer.lr=1e30
 [ ! -e nan/origin.h5 ]
 verdict "no model after a step that failed" $?
+
+fails 1 'iau: epoch 1 step [0-9]+: .* is not finite or too large; a smaller learning rate may help' \
+    launch 3 "$IAU" -q unlearn good.yaml --output.origins=kept --output.dir=nan --methods.iau.method=neggrad_plus --methods.iau.lr=1e30
+fails 1 'iau: after epoch 1: the loss is not finite or too large; a smaller learning rate may help' \
+    launch 2 "$IAU" -q unlearn good.yaml --output.origins=kept --output.dir=nan --methods.iau.method=ascent --methods.iau.lr=1e20
+[ ! -e nan/iau.h5 ]
+verdict "no model of a method that runs off" $?
 
 # Memory runs out at the k-th allocation of rank 1, wherever that is.
 ran_out=0

@@ -183,6 +183,25 @@ verdict "unlearning stopped and killed, ended on 3 ranks: same bytes" $?
 verdict "progress.csv has a row a step, and no restart file is left" $? out/progress.csv
 rm out/iau.h5
 
+# --- A method that trains, in the midst of an epoch; its mask is found again.
+tune=("$IAU" unlearn stop.yaml --output.origins=out --methods.iau.method=salun --methods.iau.epochs=$((2 * epochs))
+    --methods.iau.batch=64 --methods.iau.lr=1e-4)
+has_tuned() {
+    [ "$(grep -c '^iau,epoch' "$1/progress.csv")" -ge "$2" ]
+}
+launch 3 "${tune[@]}" --output.dir=tuned_whole >said 2>&1
+verdict "tuning without a stop" $?
+(exec "${mpirun[@]}" -n 2 "${tune[@]}" --output.dir=tuned >tuning 2>&1) &
+pid=$!
+wait_for has_tuned tuned 5
+kill -USR1 "$(child_of "$pid")"
+ended "SIGUSR1 while tuning" "$pid" 75
+grep -qE '^iau  stopped at epoch [0-9]+ step [0-9]+; the same command goes on from tuned/iau.restart.h5$' tuning
+verdict "tuning says where it stopped" $? tuning
+works '^iau  goes on at epoch [0-9]+ step [0-9]+$' "${tune[@]}" --output.dir=tuned
+[ "$(digest tuned/iau.h5)" = "$(digest tuned_whole/iau.h5)" ] && [ -z "$(find tuned -name 'iau.restart*')" ]
+verdict "tuning stopped on 2 ranks, ended on 1: same bytes" $?
+
 # --- An output disk that is full or read-only: a clean end with one line, and after it is mended the run goes on.
 # Mounts are seen by the script's own processes only.
 on_disk() {

@@ -76,6 +76,7 @@ def check_layout(folder):
               all(sorted(f[g]) == models for g in ("evaluation", "methods", "cost", "roc")))
         check("epochs of what trains, steps of what unlearns",
               sorted(f["epochs"]) == models[1:] and list(f["steps"]) == ["iau"])
+        check("every model says what it is", all(len(text(m.attrs["what"])) > 40 for m in f["methods"].values()))
         metrics = [m for group in f["evaluation"].values() for m in group.values()]
         check("metrics are finite scalars", all(m.shape == () and np.isfinite(m[()]) for m in metrics))
         check("metrics say direction, ideal and unit",

@@ -91,9 +91,10 @@ static void labels_depend_on_seed_epoch_and_id(void)
 
 static void only_the_samples_named_get_other_labels(void)
 {
-    const int64_t only[] = {-7, 2, 3, 40, INT64_MAX};
-    const struct relabel all = {.seed = 1, .exclude_true = 1},
-                         some = {.seed = 1, .exclude_true = 1, .n_only = 5, .only = only};
+    int64_t only[] = {40, 3, INT64_MAX, -7, 2};
+    const struct relabel all = {.seed = 1, .exclude_true = 1};
+    struct relabel some = all;
+    relabel_only(&some, only, 5);
     for (int64_t id = -60; id < 60; id++) {
         int is_named = id == -7 || id == 2 || id == 3 || id == 40;
         int32_t drawn = relabel_draw(&some, id, 4, N_CLASS);

@@ -26,6 +26,8 @@ struct objective {
     const struct relabel *relabel; /* borrowed; NULL: the labels of the file */
 };
 
+/** Draw labels only for the samples with these n ids, which are put in order and stay borrowed. */
+void relabel_only(struct relabel *r, int64_t *id, int64_t n);
 /** The label of a sample with the stable id `id` and the true label `label`. */
 int32_t relabel_draw(const struct relabel *r, int64_t id, int32_t label, int n_class);
 /** Forward pass at w, and the objective's gradient by the logits in the top node's da. Labels must

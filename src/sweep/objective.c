@@ -13,6 +13,13 @@ static int compare_id(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void relabel_only(struct relabel *r, int64_t *id, int64_t n)
+{
+    qsort(id, (size_t)n, sizeof *id, compare_id);
+    r->only = id;
+    r->n_only = n;
+}
+
 int32_t relabel_draw(const struct relabel *r, int64_t id, int32_t label, int n_class)
 {
     if (r->n_only && !bsearch(&id, r->only, (size_t)r->n_only, sizeof id, compare_id))

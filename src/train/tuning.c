@@ -302,7 +302,7 @@ static const char *loss_text(char text[48], const char *side, double loss)
 {
     text[0] = '\0';
     if (!isnan(loss))
-        snprintf(text, 48, "  %s %.4f", side, loss);
+        snprintf(text, 48, "  on %s %.4f", side, loss);
     return text;
 }
 
@@ -328,9 +328,9 @@ static int end_epoch(struct run *r, int *enough)
         schedule_rate(&t->opts->schedule, t->opts->optimizer.lr, r->epoch, t->opts->epochs),
         distance,
         seconds};
-    log_line("%s  epoch %3lld %s%s  moved %.4g  %.3f s", t->name, (long long)r->epoch + 1,
-             loss_text(text[0], "objective on retained", loss[SIDE_RETAIN]),
-             loss_text(text[1], "on forgotten", loss[SIDE_FORGET]), distance, seconds);
+    log_line("%s  epoch %3lld  objective%s%s  moved %.4g  %.3f s", t->name, (long long)r->epoch + 1,
+             loss_text(text[0], "retained", loss[SIDE_RETAIN]),
+             loss_text(text[1], "forgotten", loss[SIDE_FORGET]), distance, seconds);
     progress_row(t->progress, t->name, "epoch", r->epoch + 1, loss[SIDE_RETAIN], NAN, NAN,
                  (double)(r->n_seen[0] + r->n_seen[1]) / seconds, seconds);
     return comm_agree(t->engine->comm, history_add(&r->history, row));

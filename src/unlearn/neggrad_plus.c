@@ -33,7 +33,8 @@ const struct method method_neggrad_plus = {
         "which go round as often as it takes, and descends alpha CE(retained) - (1 - alpha) "
         "CE(forgotten), both means. Defaults: the small-scale experiments of SCRUB (Kurmanji and "
         "others, NeurIPS 2023): alpha .95, 10 epochs, SGD .01, no momentum, batches of 128 and "
-        "64. Its code also pulls the model towards the origin; here nothing does.",
+        "64. Its code also pulls the model towards the origin, by alpha .05 ||theta - theta_0||^2; "
+        "here nothing does.",
     .run = run,
     .strength = offsetof(struct method_opts, tuning.optimizer.lr),
     .load = load,

@@ -13,25 +13,17 @@ struct labels {
     struct relabel relabel;
     struct objective objective;
     int redraw;
-    int64_t *forget_id; /* owned, ascending; where they have a pass in common with the retained */
+    int64_t *forget_id; /* owned; where they have a pass in common with the retained */
 };
-
-static int compare_id(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
 
 static int read_ids(struct labels *l, const struct dataset *d, const struct index_set *set)
 {
     int rc = IAU_OK;
     struct rows rows = {0};
     TRY(rows_load_columns(&rows, d, set->part, set->row, set->n, 1));
-    qsort(rows.id, (size_t)set->n, sizeof *rows.id, compare_id);
     l->forget_id = rows.id;
     rows.id = NULL;
-    l->relabel.n_only = set->n;
-    l->relabel.only = l->forget_id;
+    relabel_only(&l->relabel, l->forget_id, set->n);
 out:
     rows_free(&rows);
     return rc;
@@ -99,7 +91,8 @@ const struct method method_random_label = {
         "and then over the retained ones with their own; order: mixed takes all of them as one "
         "shuffled set. Labels are drawn over all classes and anew in each epoch, unless "
         "exclude_true and redraw say otherwise, and depend on seed, epoch and sample id alone. "
-        "Defaults: OPTML Unlearn-Sparse (10 epochs, SGD .01, momentum .9, weight decay 5e-4, batch "
+        "Defaults: OPTML Unlearn-Saliency (10 epochs, SGD .01, momentum .9, weight decay 5e-4, "
+        "batch "
         "256); its data augmentation is left out, and batch norm is frozen.",
     .run = run,
     .strength = offsetof(struct method_opts, tuning.optimizer.lr),

@@ -99,7 +99,8 @@ const struct method method_salun = {
         "SalUn (Fan and others, ICLR 2024): random_label, moving only the share `fraction` of the "
         "parameters, over all tensors jointly, where the forgotten samples' gradient at the origin "
         "is largest; of equal ones the first. The others keep their bits, whatever momentum and "
-        "weight decay say. Defaults: the authors' example for CIFAR-10 (fraction .5, 10 epochs, "
+        "weight decay say. Defaults: the authors' example for ResNet18 on CIFAR-10 (fraction .5, "
+        "10 epochs, "
         "SGD .013, momentum .9, weight decay 5e-4, batch 256). The gradient is a sum over samples "
         "(there: over means of batches, which weighs the last batch more); data augmentation is "
         "left out, and batch norm is frozen.",
