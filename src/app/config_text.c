@@ -157,14 +157,16 @@ char *config_train_text(const struct config *cfg, const struct train_opts *train
 void config_print_wrapped(FILE *f, const char *text, int indent)
 {
     int column = 0;
-    while (*text) {
-        int len = (int)strcspn(text, " ");
-        if (column > 0 && column + 1 + len > 80) {
+    for (const char *gap = ""; *text;) {
+        int len = (int)strcspn(text, " |"); /* lines also end behind the bars of long choices */
+        len += text[len] == '|';
+        if (column > 0 && column + (int)strlen(gap) + len > 80) {
             fputc('\n', f);
             column = 0;
         }
         column += column == 0 ? fprintf(f, "%*s%.*s", indent, "", len, text)
-                              : fprintf(f, " %.*s", len, text);
+                              : fprintf(f, "%s%.*s", gap, len, text);
+        gap = text[len] == ' ' ? " " : "";
         text += len + strspn(text + len, " ");
     }
     fputc('\n', f);
