@@ -6,7 +6,7 @@ import numpy as np
 
 import iau_results as res
 
-MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.ATTACK_AUC, "gap_average"]
+MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.TRUE_ACCURACY, res.ATTACK_AUC, "gap_average"]
 FORMAT = "iau-campaign"
 
 
