@@ -45,5 +45,5 @@ int h5_probe(const char *path, const char *const *array, int n)
             return IAU_OK;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return IAU_OK;
-    return FAIL(IAU_ERR_FORMAT, "%s is damaged, and so that %s crashes on it", path, h5_version());
+    return FAIL(IAU_ERR_FORMAT, "%s is damaged: %s crashes on it", path, h5_version());
 }
