@@ -167,9 +167,9 @@ static const struct setting general[] = {
     {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
      .help = "Forget all training samples with these labels."},
     {"forget.poison", SETTING_SWITCH, AT(forget.poison), "off", .scopes = IN_UNLEARNED,
-     .help =
-         "The samples to forget have wrong labels in training, drawn by forget.seed: a poisoned "
-         "batch."},
+     .help = "The samples to forget have wrong labels in training, retraining excepted, which is "
+             "without them; each is drawn uniformly from the other classes by forget.seed and the "
+             "sample's id. An experiment: what a method mends of a poisoned batch."},
 
     {"unlearn.methods", SETTING_TEXTS, AT(selection),
      .help = "Names of the entries of `methods` to run. Empty: all."},
