@@ -32,6 +32,21 @@ launch() {
     timeout 300 "${mpirun[@]}" -n "$n" "$@" </dev/null
 }
 
+# wait_for COMMAND...: until it succeeds; a minute at most.
+wait_for() {
+    local tries=600
+    until "$@" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
+# One of the processes that a launcher has started.
+child_of() {
+    grep -lE "^PPid:[[:space:]]+$1\$" /proc/[0-9]*/status 2>/dev/null | tail -n 1 | tr -dc 0-9
+}
+
 # verdict NAME STATUS [FILE]: one check; shows FILE, or what the last command said, where it failed.
 verdict() {
     if [ "$2" -eq 0 ]; then
