@@ -26,13 +26,6 @@ made() {
 has_made() {
     [ "$(made "$1")" -ge "$2" ]
 }
-# Digests of all files of an audit, and of what it found.
-audit_digests() {
-    local file
-    for file in "$1"/audit/*.h5 "$1"/results.h5; do
-        echo "${file#"$1"/} $("$IAU" inspect --digest "$file")"
-    done
-}
 
 launch 2 "$IAU" -q run audit.yaml --output.dir=whole >said 2>&1
 verdict "an audit without a stop" $?

@@ -98,6 +98,14 @@ digests() {
     "$IAU" inspect "$1/results.h5" | grep -E '^  (/methods/[^/]*/model_digest|/digest) = '
 }
 
+# Digests of all files of an audit, and of what it found.
+audit_digests() {
+    local file
+    for file in "$1"/audit/*.h5 "$1"/results.h5; do
+        echo "${file#"$1"/} $("$IAU" inspect --digest "$file")"
+    done
+}
+
 finish() {
     echo "$1 passed=$passed failed=$failed skipped=$skipped"
     [ "$failed" -eq 0 ]
