@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/farm.h"
+#include "par/farm.h"
 #include "capture.h"
 #include "core/error.h"
 #include "core/stop.h"
