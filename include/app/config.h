@@ -31,9 +31,11 @@ struct evaluate_opts {
     enum aggregate aggregate; /* of ensembles */
     int64_t floor;            /* further retrained twins of each origin, for the noise floor */
     int samples;              /* also write per-sample scores */
+    int rank_retrain;         /* retrained models take part in the ranking */
 };
 
 struct config {
+    int64_t seed; /* of all that have none of their own; -1: they have defaults */
     struct data_opts data;
     struct model_opts model;
     struct train_opts train;

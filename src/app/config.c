@@ -123,6 +123,15 @@ static int assign(const struct setting *s, void *field, const struct config_item
     return setting_assign(s, field, &value);
 }
 
+/* The seeds that a config leaves to `seed`. */
+static void spread_seed(struct config *cfg, const struct config_items *items)
+{
+    static const char *const key[] = {"data.seed", "forget.seed", "train.seed", "audit.seed"};
+    for (size_t i = 0; cfg->seed >= 0 && i < sizeof key / sizeof key[0]; i++)
+        if (!config_item_find(items, key[i]))
+            *(int64_t *)((char *)cfg + setting_find(config_table(), key[i])->offset) = cfg->seed;
+}
+
 static int apply_sections(struct config *cfg, const struct config_items *items)
 {
     static const char *const lists[] = {"origins", "methods"};
@@ -142,6 +151,7 @@ static int apply_sections(struct config *cfg, const struct config_items *items)
         if (rc != IAU_OK)
             return rc;
     }
+    spread_seed(cfg, items);
     if (cfg->model.layers.n && !config_item_find(items, "model.name"))
         cfg->model.name = MODEL_LAYERS;
     const struct config_item *unit = config_item_find(items, "train.unit");
@@ -281,6 +291,7 @@ static int apply_method_file(struct config *cfg, const struct config_items *item
     for (int i = 0; i < t.n; i++)
         TRY(setting_default(&t.row[i], (char *)m + t.row[i].offset));
     m->method = method;
+    m->seed = cfg->seed >= 0 && setting_find(t, "seed") ? cfg->seed : m->seed;
     snprintf(prefix, sizeof(prefix), "methods.%.*s.", 100, name->text.v[0]);
     for (int i = 0; i < items->n; i++) {
         const struct config_item *item = &items->v[i];

@@ -21,6 +21,9 @@ enum {
 };
 
 static const struct setting general[] = {
+    {"seed", SETTING_INT, AT(seed), "-1", SPAN(-1, 4294967295.0),
+     .help = "All seeds at once: what data.seed, forget.seed, train.seed, audit.seed and the seeds "
+             "of methods are where they are not set. -1: each has a default of its own."},
     {"data.file", SETTING_TEXT, AT(data.file),
      .help = "Dataset file, as `iau import` writes it. Required."},
     {"data.source.format", SETTING_TEXT, AT(data.source.format),
@@ -187,6 +190,8 @@ static const struct setting general[] = {
              "votes, and of equal ones the first class is predicted."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
+    {"evaluate.rank_retrain", SETTING_SWITCH, AT(evaluate.rank_retrain), "off",
+     .help = "Let the retrained models take part in the ranking of methods, too."},
     {"audit.shadows", SETTING_INT, AT(audit.shadows), "0", SPAN(0, 65536), .multiple = 2,
      .unit = "models",
      .help =

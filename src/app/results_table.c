@@ -6,21 +6,14 @@
 #include "app/results.h"
 #include "core/log.h"
 
-static double total_seconds(const struct entry *entry)
-{
-    const struct record_array *a = record_find(&entry->file.record, "/cost/seconds_total");
-    return a ? record_value(a, 0) : NAN;
-}
+enum { CELL_CHARS = 16, N_METRIC = 6, COLUMN_SECONDS = N_METRIC, COLUMN_RANK, N_COLUMN };
 
-enum { CELL_CHARS = 16, N_COLUMN = 7 };
-
-/* Names of metrics, digits behind the point, and what to multiply with; the last column is not from
- * these. */
+/* Names of metrics, digits behind the point, and what to multiply with. */
 static const struct column {
     const char *metric, *gap;
     int digits;
     double factor;
-} columns[N_COLUMN - 1] = {
+} columns[N_METRIC] = {
     {"accuracy_retain", "gap_accuracy_retain", 2, 100},
     {"accuracy_forget", "gap_accuracy_forget", 2, 100},
     {"accuracy_valid", "gap_accuracy_valid", 2, 100},
@@ -44,19 +37,24 @@ static void print_row(const char *name, int name_chars, const double value[N_COL
     char text[N_COLUMN][CELL_CHARS];
     const char *shown[N_COLUMN];
     for (int i = 0; i < N_COLUMN; i++)
-        shown[i] = cell(text[i], i < N_COLUMN - 1 ? columns[i].digits : 3, value[i]);
-    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, name, shown[0], shown[1], shown[2],
-             shown[3], shown[4], shown[5], shown[6]);
+        shown[i] = cell(text[i],
+                        i < N_METRIC          ? columns[i].digits
+                        : i == COLUMN_SECONDS ? 3
+                                              : 2,
+                        value[i]);
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s %6s", name_chars, name, shown[0], shown[1], shown[2],
+             shown[3], shown[4], shown[5], shown[6], shown[7]);
 }
 
 static void print_entry(const struct results *r, const struct entry *entry, int name_chars)
 {
     double value[N_COLUMN];
     int is_twin = results_twin(r, entry->stage) == entry; /* whose gap is to itself */
-    for (int i = 0; i < N_COLUMN - 1; i++)
+    for (int i = 0; i < N_METRIC; i++)
         value[i] = columns[i].factor * metrics_value(&entry->metrics, columns[i].metric);
-    value[N_COLUMN - 2] = is_twin ? NAN : value[N_COLUMN - 2];
-    value[N_COLUMN - 1] = total_seconds(entry);
+    value[N_METRIC - 1] = is_twin ? NAN : value[N_METRIC - 1];
+    value[COLUMN_SECONDS] = results_seconds(entry);
+    value[COLUMN_RANK] = results_is_ranked(r, entry) ? entry->ranking.rank[RANK_AVERAGE_GAP] : NAN;
     print_row(entry->stage->name, name_chars, value);
 }
 
@@ -68,9 +66,9 @@ static void print_floor(const struct results *r, int origin, int name_chars)
     if (!floor->n)
         return;
     snprintf(name, sizeof name, "noise: %s", r->job->cfg.origin[origin].name);
-    for (int i = 0; i < N_COLUMN - 1; i++)
+    for (int i = 0; i < N_METRIC; i++)
         value[i] = columns[i].factor * metrics_value(floor, columns[i].gap);
-    value[N_COLUMN - 1] = NAN;
+    value[COLUMN_SECONDS] = value[COLUMN_RANK] = NAN;
     print_row(name, name_chars, value);
 }
 
@@ -93,8 +91,8 @@ void results_print(const struct results *r)
     log_line("%s", "");
     log_line("%-*s %s %8s %8s", name_chars, "", "------------- accuracy in % -------------",
              "attack", "gap to");
-    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s", name_chars, "model", "retained", "forgotten",
-             "validat.", "test", "AUC", "retrain", "seconds");
+    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s %6s", name_chars, "model", "retained", "forgotten",
+             "validat.", "test", "AUC", "retrain", "seconds", "rank");
     for (int i = 0; i < r->stages->n; i++)
         if (r->entry[i].stage)
             print_entry(r, &r->entry[i], name_chars);
@@ -109,6 +107,8 @@ void results_print(const struct results *r)
              "on retained,");
     log_line("forgotten and test samples and in attack AUC; 0 is best. Seconds: computing, without "
              "files.");
+    log_line("Rank: mean of those among the methods by gap in attack AUC, by seconds and by test "
+             "accuracy; 1 is best.");
     if (n_floor)
         log_line("Noise: how far retrained models of different seeds lie apart, on average; a "
                  "smaller gap says nothing.");
