@@ -14,6 +14,7 @@ struct setting;
 
 struct origin_opts {
     char *name;              /* owned; also the file's name */
+    char *file;              /* owned; the model file that it is, NULL: it is trained */
     struct train_opts train; /* `train` with this origin's overrides applied */
 };
 

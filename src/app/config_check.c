@@ -252,7 +252,7 @@ static int is_in(const char *file, const char *folder, const char *name)
 }
 
 /* The k-th name is that of an origin, of a twin or of a method, in this order. */
-static int check_data_file(const struct check *c, int k, const struct taken *name)
+static int check_inputs(const struct check *c, int k, const struct taken *name)
 {
     const struct config *cfg = c->cfg;
     int n_trained = cfg->n_origin + config_twins(cfg);
@@ -265,6 +265,12 @@ static int check_data_file(const struct check *c, int k, const struct taken *nam
     else if (is_in(cfg->data.file, folder, name->name))
         rc = FAIL(IAU_ERR_CONFIG, "%s: data.file = %s: is the file of %s", where(c, "data.file"),
                   cfg->data.file, name->what);
+    for (int i = 0; i < cfg->n_origin && rc == IAU_OK; i++) {
+        const struct origin_opts *o = &cfg->origin[i];
+        if (k != i && o->file && is_in(o->file, folder, name->name))
+            rc = FAIL(IAU_ERR_CONFIG, "%s: origins.%s.file = %s: is the file of %s",
+                      where_origin(c, o, "file"), o->name, o->file, name->what);
+    }
     free(folder);
     return rc;
 }
@@ -296,7 +302,7 @@ static int check_names(const struct check *c)
         TRY(take_name(list, &n, mem_strdup(cfg->method[i].name), "an entry of methods", at));
     }
     for (int i = 0; i < n; i++)
-        TRY(check_data_file(c, i, &list[i]));
+        TRY(check_inputs(c, i, &list[i]));
 out:
     for (int i = 0; i < n; i++)
         free(list[i].name);

@@ -120,6 +120,8 @@ static int copy_arrays(struct record *to, const struct record *from, const char 
 
 static const char *what_it_is(const struct config *cfg, const struct stage *s)
 {
+    if (s->is_given)
+        return "A model given as a file: what methods start from.";
     if (s->kind == STAGE_ORIGIN)
         return "Training on all samples, those to forget included: what methods start from.";
     return method_of(s->kind == STAGE_METHOD ? cfg->method[s->index].method : METHOD_RETRAIN)->help;

@@ -48,10 +48,13 @@ static int fill(struct stage *s, const struct job *job, enum stage_kind kind, in
     s->folder = config_folder(cfg, stage_scope(kind), index);
     s->name = stage_name(cfg, kind, index);
     char *origins = config_folder(cfg, SCOPE_ORIGIN, origin);
+    const char *given = cfg->origin[origin].file;
+    s->is_given = kind == STAGE_ORIGIN && given;
     if (s->folder && s->name && origins) {
-        s->path = job_path(s->folder, s->name, ".h5");
+        s->path = s->is_given ? mem_strdup(given) : job_path(s->folder, s->name, ".h5");
         s->restart_path = job_path(s->folder, s->name, ".restart.h5");
-        s->origin_path = job_path(origins, cfg->origin[origin].name, ".h5");
+        s->origin_path =
+            given ? mem_strdup(given) : job_path(origins, cfg->origin[origin].name, ".h5");
     }
     free(origins);
     return s->path && s->restart_path && s->origin_path
@@ -153,6 +156,9 @@ static char *settings_text(const struct job *job, const struct stage *s, const c
     if (settings) {
         int at =
             snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
+        if (*job->cfg.data.without)
+            at += snprintf(settings + at, (size_t)(size - at), "without.digest = %s\n",
+                           job->train_digest);
         if (s->kind != STAGE_ORIGIN || job->cfg.forget.poison)
             at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n",
                            job->forget_digest);
@@ -178,6 +184,15 @@ out:
     return rc;
 }
 
+int stage_compare(const struct stage *s, const char *there, const char *settings,
+                  const char *advice)
+{
+    static const char *const sections[] = {"data.", "model.", NULL};
+    return s->is_given
+               ? output_compare_sections(s->path, there, settings, sections, IAU_ERR_DATA, advice)
+               : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
+}
+
 /* Rank 0: `any_parent`: the origin's digest is not known yet. */
 static int find_on_root(const struct job *job, const struct stage *s, const char *settings,
                         int any_parent, enum output_state *state)
@@ -187,6 +202,12 @@ static int find_on_root(const struct job *job, const struct stage *s, const char
                        .settings = settings,
                        .unknown = any_parent ? parent_key : NULL};
     *state = OUTPUT_MISSING;
+    if (s->is_given) {
+        *state = OUTPUT_DONE;
+        return file_exists(s->path) == 1
+                   ? IAU_OK
+                   : FAIL(IAU_ERR_IO, "%s is not there, the file of origin %s", s->path, s->name);
+    }
     return file_is_directory(s->folder) ? output_find(&o, job->cli->force, state) : IAU_OK;
 }
 

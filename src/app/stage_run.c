@@ -38,13 +38,16 @@ static int run_training(struct job *job, const struct stage *s, struct restart *
 static int check_origin(const struct job *job, const struct stage *s,
                         const struct model_file *origin)
 {
-    const struct stage parent = {.kind = STAGE_ORIGIN, .index = s->origin, .origin = s->origin};
+    const struct stage parent = {.kind = STAGE_ORIGIN,
+                                 .index = s->origin,
+                                 .origin = s->origin,
+                                 .is_given = job->cfg.origin[s->origin].file != NULL,
+                                 .path = s->origin_path};
     char *settings = NULL;
     int rc = IAU_OK;
     TRY(stage_settings(job, &parent, &settings));
-    rc = output_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
-                        settings, IAU_ERR_DATA,
-                        "make it again with `iau train --force`, or set what it was made with");
+    rc = stage_compare(&parent, record_text(&origin->record, "/", "settings", NULL), settings,
+                       "make it again with `iau train --force`, or set what it was made with");
     TRY(comm_agree(job->comm, rc));
 out:
     free(settings);
