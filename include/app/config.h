@@ -5,6 +5,7 @@
 
 #include "audit/opts.h"
 #include "data/opts.h"
+#include "eval/opts.h"
 #include "nn/opts.h"
 #include "train/opts.h"
 #include "unlearn/opts.h"
@@ -28,9 +29,10 @@ struct campaign_opts {
 };
 
 struct evaluate_opts {
-    int64_t floor;    /* further retrained twins of each origin, for the noise floor */
-    int samples;      /* also write per-sample scores */
-    int rank_retrain; /* retrained models take part in the ranking */
+    enum aggregate aggregate; /* of ensembles */
+    int64_t floor;            /* further retrained twins of each origin, for the noise floor */
+    int samples;              /* also write per-sample scores */
+    int rank_retrain;         /* retrained models take part in the ranking */
 };
 
 struct config {
@@ -71,7 +73,7 @@ void config_free(struct config *cfg);
  * effective config with every key, as YAML that parses again. The caller frees; NULL when memory is
  * short. */
 char *config_text(const struct config *cfg, enum config_scope scope, int index);
-/** Local. Whether origin `index` has shadows by audit.origins. */
+/** Local. Whether origin `index` has shadows by audit.origins; ensembles have none. */
 int config_is_audited(const struct config *cfg, int index);
 /** Local. What a name in audit.methods is: an entry of `methods`, by *method, or a retrained twin,
  * *method = -1; and its origin. @return whether it is one of these */

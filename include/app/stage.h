@@ -40,6 +40,9 @@ enum config_scope stage_scope(enum stage_kind k);
 char *stage_name(const struct config *cfg, enum stage_kind kind, int index);
 /** Local. The training set of a stage: D, or D_r where it retrains. */
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
+/** Local. What a stage that makes an ensemble goes without, where it starts from an origin's; NULL
+ * where it trains all of it. */
+const struct index_set *stage_forgotten_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
 int stage_trains(const struct job *job, const struct stage *s);
 /** Local. Whether the history of its file has a row an epoch, not a step. */

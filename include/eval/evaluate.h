@@ -3,6 +3,7 @@
 #ifndef IAU_EVAL_EVALUATE_H
 #define IAU_EVAL_EVALUATE_H
 
+#include "eval/ensemble.h"
 #include "eval/metrics.h"
 #include "eval/mia.h"
 #include "eval/threshold.h"
@@ -48,11 +49,11 @@ struct evaluation {
                                                 */
 };
 
-/** Collective. Evaluate parameters (and buffers) w on the four sets (any may be empty). @param
- * reference parameters to compare with (the retrained model), or NULL. `v` is empty on error. */
+/** Collective. Evaluate a model on the four sets (any may be empty). @param reference  what to
+ * compare it with (the retrained model), or NULL. `v` is empty on error. */
 int evaluate_model(struct evaluation *v, struct engine *e,
-                   const struct index_set *const set[N_EVAL_SET], const float *w,
-                   const float *reference, const char *name);
+                   const struct index_set *const set[N_EVAL_SET], const struct ensemble *model,
+                   const struct ensemble *reference, const char *name);
 void evaluation_free(struct evaluation *v);
 
 /** Local, rank 0. Append all figures but the gaps to the retrained model. @return IAU_OK or

@@ -86,7 +86,7 @@ char *config_folder(const struct config *cfg, enum config_scope scope, int index
 int config_is_audited(const struct config *cfg, int index)
 {
     const struct text_list *l = &cfg->audit.origins;
-    int is_named = l->n == 0;
+    int is_named = l->n == 0 && !train_is_ensemble(&cfg->origin[index].train);
     for (int64_t i = 0; i < l->n; i++)
         is_named |= strcmp(l->v[i], cfg->origin[index].name) == 0;
     return is_named;

@@ -117,6 +117,17 @@ static const struct setting general[] = {
     {"train.patience", SETTING_INT, AT(train.patience), "10", SPAN(0, 1e6), .scopes = IN_ALL,
      .unit = "epochs",
      .help = "Stop after this many epochs in a row below the best validation accuracy; 0: never."},
+    {"train.shards", SETTING_INT, AT(train.shards), "1", SPAN(1, 1024), .scopes = IN_ALL,
+     .unit = "shards",
+     .help =
+         "SISA: cut the training set into so many shards by train.seed and sample id, and train "
+         "a model on each; the method `sisa` then retrains shards with forgotten samples only. "
+         "1: one model; usual: 5. The models answer as evaluate.aggregate says."},
+    {"train.slices", SETTING_INT, AT(train.slices), "1", SPAN(1, 1024), .scopes = IN_ALL,
+     .unit = "slices",
+     .help = "SISA: train a shard's model on its first slice, then on the first two, and so on, "
+             "ceil(2 train.epochs / (slices + 1)) epochs each, and keep the model after each; "
+             "retraining goes on from the one before the first slice with a forgotten sample."},
     {"train.gradient_sum", SETTING_SWITCH, AT(train.gradient_sum), "on", .scopes = IN_TRAINED,
      .help = "Store the gradient sum of the training set with the model, so that unlearning reads "
              "only the forgotten"
@@ -176,6 +187,10 @@ static const struct setting general[] = {
     {"evaluate.floor", SETTING_INT, AT(evaluate.floor), "0", SPAN(0, 100), .unit = "models",
      .help = "Noise floor: retrain each origin so many times more, with train.seed + 1 and so on; "
              "how far retrained models lie apart then stands beside every gap to the first."},
+    {"evaluate.aggregate", SETTING_CHOICE, AT(evaluate.aggregate), "mean", "mean|vote",
+     .help = "How the models of an ensemble (train.shards) answer as one. mean: with the mean of "
+             "their probabilities; vote: a class has the probability that is its share of their "
+             "votes, and of equal ones the first class is predicted."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
     {"evaluate.rank_retrain", SETTING_SWITCH, AT(evaluate.rank_retrain), "off",
@@ -200,7 +215,7 @@ static const struct setting general[] = {
              "are compared with retrained shadows; else with shadows of the other half, which is "
              "cheaper, but not quite what retraining gives."},
     {"audit.origins", SETTING_TEXTS, AT(audit.origins),
-     .help = "Names of the origins that have shadows. Empty: all."},
+     .help = "Names of the origins that have shadows. Empty: all but ensembles."},
     {"audit.variance", SETTING_CHOICE, AT(audit.variance), "auto", "auto|sample|pooled",
      .help = "Variances of LiRA's Gaussians: of each target by itself, or the mean over all "
              "targets of their variances; auto: pooled below 64 shadows. The centre is the mean."},

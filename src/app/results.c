@@ -140,6 +140,11 @@ static int describe_entry(const struct results *r, const struct entry *entry, st
     TRY(record_set_text(out, path, "origin", cfg->origin[s->origin].name));
     TRY(record_set_text(out, path, "file", s->path));
     TRY(record_set_text(out, path, "model_digest", entry->file.digest));
+    if (entry->file.model.n > 1) {
+        TRY(record_set_i64(out, path, "models", entry->file.model.n));
+        TRY(record_set_text(out, path, "aggregate",
+                            entry->file.model.rule == AGGREGATE_VOTE ? "vote" : "mean"));
+    }
     TRY(record_set_text(out, path, "settings", record_text(from, "/", "settings", "")));
     snprintf(path, sizeof path, stage_counts_epochs(r->job, s) ? "/epochs/%s" : "/steps/%s",
              s->name);

@@ -10,7 +10,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/file.h"
-#include "unlearn/method.h"
+#include "unlearn/sisa.h"
 
 const char *stage_kind_name(enum stage_kind k)
 {
@@ -250,8 +250,30 @@ out:
     return rc;
 }
 
+const struct index_set *stage_forgotten_set(const struct job *job, const struct stage *s)
+{
+    return stage_trains(job, s) ? NULL : &job->sets.forget;
+}
+
+/* Have the shards of an ensemble samples enough, and the files room? @param n_bytes  of the folder
+ * that earlier stages need; grows */
+static int check_ensemble(const struct job *job, const struct stage *s, double *n_bytes)
+{
+    int rc = IAU_OK;
+    struct sisa_plan plan;
+    TRY(sisa_plan_init(&plan, &job->dataset, &s->train, stage_training_set(job, s),
+                       stage_forgotten_set(job, s)));
+    TRY(sisa_plan_check(&plan, &job->model, s->name));
+    *n_bytes += sisa_plan_bytes(&plan, &job->model);
+    if (job->comm->rank == 0)
+        TRY(job_check_disk(s->folder, *n_bytes));
+out:
+    sisa_plan_free(&plan);
+    return rc;
+}
+
 /* Can a stage that is yet to run write its file and train on its samples? */
-static int check_stage(const struct job *job, const struct stage *s)
+static int check_stage(const struct job *job, const struct stage *s, double *n_bytes)
 {
     struct batch_opts batch = trainer_batch_opts(&s->train);
     struct shard_plan plan;
@@ -259,7 +281,9 @@ static int check_stage(const struct job *job, const struct stage *s)
     int rc = IAU_OK;
     if (job->comm->rank == 0)
         TRY(job_check_folder(config_folder_key(&job->cfg, stage_scope(s->kind)), s->folder));
-    if (stage_trains(job, s))
+    if (train_is_ensemble(&s->train))
+        TRY(check_ensemble(job, s, n_bytes));
+    else if (stage_trains(job, s))
         TRY(batches_plan(&plan, &left_out, s->name, model_has_groups(&job->model), &batch,
                          stage_training_set(job, s)->n));
 out:
@@ -269,13 +293,17 @@ out:
 int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds)
 {
     int rc = IAU_OK;
+    double n_bytes = 0;
+    const char *folder = "";
     for (int i = 0; i < l->n; i++) {
         enum output_state state;
         if (!(kinds & 1u << l->stage[i].kind))
             continue;
         TRY(stage_preview(job, &l->stage[i], kinds, &state));
+        n_bytes = strcmp(folder, l->stage[i].folder) == 0 ? n_bytes : 0;
+        folder = l->stage[i].folder;
         if (state != OUTPUT_DONE)
-            TRY(comm_agree(job->comm, check_stage(job, &l->stage[i])));
+            TRY(comm_agree(job->comm, check_stage(job, &l->stage[i], &n_bytes)));
     }
 out:
     return rc;

@@ -10,17 +10,17 @@
 #include "core/error.h"
 #include "core/memory.h"
 #include "data/poison.h"
-#include "kernel/vector.h"
 
 enum { VALUE_TRUE = N_VALUE, VALUE_KL, VALUE_JS, VALUE_AGREE, N_EVAL_VALUE };
 
 struct scan {
     struct engine *e;
-    const float *w, *reference;
+    const struct ensemble *model, *reference;
     struct work work;
     struct sums *sums;
     const int32_t *truth; /* [n_local]; where labels are wrong; or NULL */
-    float *p; /* [n_thread][n_class][lanes]: the model's probabilities beside the reference's */
+    float *p; /* [n_thread][2][n_class][lanes]: the model's probabilities beside the reference's,
+                 and room for an ensemble's */
     float *feature; /* [n_local][N_MIA_FEATURE] */
 };
 
@@ -72,9 +72,10 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
     const struct scan *s = ctx;
     const struct model *m = s->e->model;
     struct unit *u = &wk->unit;
-    int64_t first = i * s->e->unit;
+    int64_t first = i * s->e->unit, n_p = (int64_t)m->n_class * u->lanes;
+    float *p = s->p + 2 * n_p * wk->thread;
     sweep_gather(s->e, &s->work, i, u);
-    model_forward(m, s->w, u);
+    ensemble_forward(s->model, m, u, p + n_p);
     double value[N_EVAL_VALUE] = {
         [VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
     for (int k = 0; k < u->n; k++)
@@ -83,9 +84,8 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
     for (int k = 0; s->truth && k < u->n; k++)
         value[VALUE_TRUE] += predicted(u->p, m->n_class, u->lanes, k) == s->truth[first + k];
     if (s->reference) {
-        float *p = s->p + (int64_t)wk->thread * m->n_class * u->lanes;
-        memcpy(p, u->p, (size_t)(m->n_class * u->lanes) * sizeof *p);
-        model_forward(m, s->reference, u);
+        memcpy(p, u->p, (size_t)n_p * sizeof *p);
+        ensemble_forward(s->reference, m, u, p + n_p);
         for (int k = 0; k < u->n; k++)
             compare_lane(p, u->p, m->n_class, u->lanes, k, value);
     }
@@ -120,15 +120,15 @@ out:
 }
 
 static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
-                    const struct index_set *set, const float *w, const float *reference,
-                    struct labels *labels, const char *name)
+                    const struct index_set *set, const struct ensemble *model,
+                    const struct ensemble *reference, struct labels *labels, const char *name)
 {
     int rc = IAU_OK;
     struct set_result *out = &v->set[which];
     struct share share = {0};
     struct sums sums = {0};
     char what[96];
-    struct scan s = {.e = e, .w = w, .reference = reference, .sums = &sums};
+    struct scan s = {.e = e, .model = model, .reference = reference, .sums = &sums};
     *out = (struct set_result){set->n, NAN, NAN, NAN, NAN, NAN, NAN};
     if (set->n == 0)
         return IAU_OK;
@@ -138,7 +138,7 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     REQUIRE(!poison || poison->n == set->n);
     if (poison)
         s.truth = poison_truth(poison, share.first, share.rows.n);
-    s.p = mem_alloc((int64_t)e->n_thread * e->model->n_class * e->lanes, sizeof *s.p);
+    s.p = mem_alloc((int64_t)e->n_thread * 2 * e->model->n_class * e->lanes, sizeof *s.p);
     s.feature = mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature);
     rc = !s.p || !s.feature
              ? FAIL(IAU_ERR_MEM, "no memory to evaluate %lld samples", (long long)set->n)
@@ -146,7 +146,7 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     TRY(comm_agree(e->comm, rc));
     sums_begin(&sums, &set->n);
     sweep_work(e, &s.work, unit_scan, &s);
-    e->cost.forwards += set->n * (reference ? 2 : 1);
+    e->cost.forwards += set->n * (model->n + (reference ? reference->n : 0));
     snprintf(what, sizeof what, "%s: evaluation on the %s set", name, eval_set_name(which));
     TRY(sweep_reduce(e, &sums, what));
     double n = (double)set->n;
@@ -223,8 +223,8 @@ static int attack_all(struct evaluation *v, int n_class, const struct labels *la
 }
 
 int evaluate_model(struct evaluation *v, struct engine *e,
-                   const struct index_set *const set[N_EVAL_SET], const float *w,
-                   const float *reference, const char *name)
+                   const struct index_set *const set[N_EVAL_SET], const struct ensemble *model,
+                   const struct ensemble *reference, const char *name)
 {
     int rc = IAU_OK;
     struct labels labels = {{NULL}};
@@ -235,11 +235,10 @@ int evaluate_model(struct evaluation *v, struct engine *e,
         v->threshold[f] = (struct threshold_result){NAN, NAN};
     e->phase = PHASE_EVALUATE;
     for (int s = 0; s < N_EVAL_SET; s++)
-        TRY(scan_set(v, e, s, set[s], w, reference, &labels, name));
-    if (reference) {
-        v->distance_reference = vector_distance(w, reference, e->model->n_param);
-        v->norm_reference = vector_norm(reference, e->model->n_param);
-    }
+        TRY(scan_set(v, e, s, set[s], model, reference, &labels, name));
+    if (reference)
+        ensemble_distance(model, reference, e->model->n_param, &v->distance_reference,
+                          &v->norm_reference);
     rc = e->comm->rank == 0 ? attack_all(v, e->model->n_class, &labels) : IAU_OK;
     TRY(comm_agree(e->comm, rc));
 out:
