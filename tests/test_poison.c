@@ -254,10 +254,11 @@ static void evaluate(struct evaluation *v, const float *w, int64_t memory, const
 {
     const struct index_set *list[N_EVAL_SET] = {&sets.retain, &sets.forget, &sets.valid,
                                                 &sets.test};
+    const struct ensemble model = {.n = 1, .w = w};
     struct engine e;
     small_engine(&e, &data, 16, comm);
     e.memory_bytes = memory;
-    CU_ASSERT_EQUAL(evaluate_model(v, &e, list, w, w, "model"), IAU_OK);
+    CU_ASSERT_EQUAL(evaluate_model(v, &e, list, &model, &model, "model"), IAU_OK);
     engine_free(&e);
 }
 
