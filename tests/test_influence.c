@@ -128,34 +128,15 @@ static void newton_comes_to_the_retrained_minimum(void)
 
 /* --- deep models */
 
-static void check_bytes(struct method_run r)
-{
-    struct method_run alone = r;
-    alone.comm = small_self();
-    method_execute(&alone);
-    for (int threads = 1; threads <= 2; threads++) {
-        r.n_thread = threads;
-        method_execute(&r);
-        CU_ASSERT(method_same(&r, &alone));
-        outcome_free(&r.o);
-    }
-    r.n_thread = 1;
-    r.memory_bytes = 4096; /* streamed */
-    method_execute(&r);
-    CU_ASSERT(method_same(&r, &alone));
-    outcome_free(&r.o);
-    outcome_free(&alone.o);
-}
-
 static void the_same_bytes_on_any_ranks_and_threads(void)
 {
     struct method_run r = method_run_of(METHOD_INFLUENCE);
     r.opts.influence.samples = 100;
-    check_bytes(r);
+    method_check_bytes(r, 4096);
     r.opts.influence.product = PRODUCT_HESSIAN;
     r.opts.influence.form = INFLUENCE_NEWTON;
     r.opts.influence.damping = 30; /* more than any negative curvature */
-    check_bytes(r);
+    method_check_bytes(r, 4096);
 }
 
 /* n_f gradients where G(D) is known; the sample's matrix, and two looks at it. */
@@ -219,23 +200,9 @@ static void negative_curvature_is_refused_before_and_told_after_the_first_step(v
     free(w);
 }
 
-/* Whatever allocation fails on one rank, all get the same code, and nothing is left. */
 static void a_rank_without_memory_stops_all(void)
 {
-    struct capture capture;
-    char printed[4096];
-    for (int64_t k = 1, rc = IAU_ERR_MEM; rc != IAU_OK && k < 200; k += 3) {
-        struct method_run r = method_run_of(METHOD_INFLUENCE);
-        r.fail_after = k;
-        capture_begin(&capture);
-        method_execute(&r);
-        capture_end(&capture, printed, sizeof printed);
-        rc = r.rc;
-        if (rc != IAU_OK)
-            expect_one_message(r.rc, IAU_ERR_MEM, printed, "no memory");
-        CU_ASSERT_EQUAL(r.o.w == NULL, rc != IAU_OK);
-        outcome_free(&r.o);
-    }
+    method_check_memory(method_run_of(METHOD_INFLUENCE), 3);
 }
 
 int main(int argc, char **argv)
