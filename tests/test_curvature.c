@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/error.h"
+#include "harness.h"
 #include "softmax_regression.h"
 
 static struct model linear; /* on the table */
