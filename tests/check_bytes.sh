@@ -64,6 +64,18 @@ methods:
 output: {dir: out}
 END
 
+cat >sisa.yaml <<'END'
+data: {file: data.h5, valid: 0.2}
+model: {name: mlp, hidden: [33, 17]}
+train: {epochs: 3, batch: 64, unit: 64, seed: 5}
+forget: {ratio: 0.006}
+origins: {shards: {train.shards: 5}, slices: {train.shards: 3, train.slices: 3}}
+methods:
+  - {name: sisa, method: sisa, origin: shards}
+  - {name: sliced, method: sisa, origin: slices}
+output: {dir: out}
+END
+
 # same NAME CONFIG "RANKSxTHREADS[:MEMORY] ..." [OVERRIDES]: every launch gives the digests of the first; MEMORY is
 # data.memory_mib.
 same() {
@@ -119,6 +131,38 @@ same methods methods.yaml "1x1 2x2 3x1 7x2"
 [ "$(sed -n 's|^  /methods/[^/]*/model_digest = ||p' found | sort -u | wc -l)" -eq 9 ]
 verdict "methods: all models differ" $? found
 
+# Ensembles, whose shards groups of ranks train side by side: forgetting is training without the samples.
+same sisa sisa.yaml "1x1 2x2 3x1 7x1"
+[ -n "$(digest_of sisa)" ] && [ "$(digest_of sisa)" = "$(digest_of retrain_shards)" ] &&
+    [ "$(digest_of sisa)" != "$(digest_of shards)" ]
+verdict "sisa: the retrained ensemble's bytes" $? found
+[ "$(digest_of sliced)" = "$(digest_of retrain_slices)" ] && [ "$(digest_of sliced)" != "$(digest_of slices)" ]
+verdict "sisa by slices: the retrained ensemble's bytes" $? found
+[ "$(gradients sisa)" -lt "$(gradients retrain_shards)" ] && [ "$(gradients sliced)" -lt "$(gradients retrain_slices)" ]
+verdict "sisa: not all shards are trained: $(gradients sisa), $(gradients sliced) gradients" $?
+same "sisa by vote" sisa.yaml "1x1 3x1" --evaluate.aggregate=vote
+[ "$(find out -name '*shard_*' | wc -l)" -eq 0 ]
+verdict "sisa: the files of shards are gone" $?
+
+# A second request after a first: from its file on, by the ids that are left.
+for id in 0 1 2 3 4 5 6 7; do
+    echo "$id" >one
+    "$IAU" -q unlearn sisa.yaml --forget.ratio=0 --forget.ids=one --output.origins=out --output.dir=try --force \
+        --unlearn.methods=sisa >said 2>&1 && cat one >>some
+done
+head -n 2 some >first
+tail -n +3 some | head -n 2 >second
+head -n 4 some >both
+"$IAU" -q unlearn sisa.yaml --forget.ratio=0 --forget.ids=first --output.origins=out --output.dir=r1 \
+    --unlearn.methods=sisa >said 2>&1 &&
+    "$IAU" -q unlearn sisa.yaml --forget.ratio=0 --forget.ids=second --data.without=first --output.dir=r2 \
+        --origins.shards.file=r1/sisa.h5 --unlearn.methods=sisa >>said 2>&1 &&
+    "$IAU" -q unlearn sisa.yaml --forget.ratio=0 --forget.ids=both --output.origins=out --output.dir=r3 \
+        --unlearn.methods=sisa >>said 2>&1
+verdict "sisa: two requests, and one for both" $?
+[ "$("$IAU" inspect --digest r2/sisa.h5)" = "$("$IAU" inspect --digest r3/sisa.h5)" ]
+verdict "sisa: two requests give the bytes of one for both" $?
+
 same "lenet5, batch 50" lenet5.yaml "1x1 3x2 7x1" --train.batch=50
 same "mlp, batch 1000 of 100 samples" mlp.yaml "1x1 3x1" --train.batch=1000 --data.valid=0.853
 same "lenet5, one sample forgotten" lenet5.yaml "1x1 7x1" --forget.ratio=0.0019 --train.epochs=1
@@ -136,6 +180,7 @@ make_data large 40000 300 3 16
 "$IAU" -q import idx large --out large.h5 --compress || exit 1
 same "mlp, streamed" mlp.yaml "1x1 1x1:5 1x2:5 2x1:3 3x1:3" --data.file=large.h5 --train.epochs=1
 same "methods, streamed" methods.yaml "1x1 1x1:6 3x1:4" --data.file=large.h5 --train.epochs=1
+same "sisa, streamed" sisa.yaml "1x1 1x1:5 3x1:3" --data.file=large.h5 --train.epochs=1
 "$IAU" train mlp.yaml --data.file=large.h5 --output.dir=tight --data.memory_mib=4 >said 2>&1
 [ $? -eq 2 ] && grep -q 'origin: data.memory_mib leaves a rank 4 MiB for 2 shards of the training set, but they take 8 in memory, and 5 streamed' said
 verdict "mlp: too little memory to stream is refused" $?

@@ -82,7 +82,7 @@ static void every_method_says_what_it_is(void)
         const struct method *method = method_of(m);
         snprintf(row, sizeof row, "\n| `%s` | ", config_method_name(m));
         CU_ASSERT(strlen(method->help) > 40 && strstr(text, row));
-        CU_ASSERT(m == METHOD_RETRAIN || (method->run && method->load));
+        CU_ASSERT(m == METHOD_RETRAIN || (method->run && (method->load || m == METHOD_SISA)));
     }
     for (int i = 0; i < N_DEFAULTS; i++) {
         int m = 0;
@@ -153,7 +153,21 @@ static void wrong_settings_are_refused_with_their_line(void)
          "demo.yaml:6: methods.m.fraction = 0: must be above"},
         {"", "method: salun, fraction: 1.01", "methods.m.fraction = 1.01: must be at most 1"},
         {"", "method: salun, fration: 0.1", "unknown setting 'methods.m.fration'; did you mean"},
-        {"", "method: scrap", "methods.m.method: 'scrap' is none of iau|retrain|"},
+        {"", "method: sisa",
+         "methods.m.origin: 'origin' is one model, and sisa starts from an ensemble; set "
+         "origins.origin.train.shards above 1"},
+        {"train.shards: 5", "method: iau",
+         "methods.m.origin: 'origin' is an ensemble of 5 models, which only sisa and retrain"},
+        {"train.shards: 5", "method: sisa, epochs: 3", "does not apply to method sisa"},
+        {"train.shards: 0", "method: retrain", "train.shards = 0: must be at least 1"},
+        {"train.slices: 2", "method: retrain",
+         "train.slices = 2: are those of shards; set train.shards above 1"},
+        {"evaluate.aggregate: median", "method: retrain", "'median' is none of mean|vote"},
+        {"train.shards: 5\naudit.shadows: 6", "method: sisa",
+         "audit.shadows: all origins are ensembles"},
+        {"train.shards: 5\naudit: {shadows: 6, origins: [origin]}", "method: sisa",
+         "audit.origins: 'origin' is an ensemble, and shadows are single models"},
+        {"", "method: scrap", "methods.m.method: 'scrap' is none of iau|iau_curvature|retrain|"},
     };
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         struct config cfg;

@@ -56,8 +56,8 @@ int stage_find(const struct job *job, const struct stage *s, const char *setting
  * method, and where that is gone the method's own. The caller frees *settings. */
 int stage_settings(const struct job *job, const struct stage *s, char **settings);
 /** Local. Compare the settings that a stage's file says it was made with with those of now; of a
- * given origin, those of the data and of the model alone. @return IAU_OK, or IAU_ERR_DATA with a
- * message that names what differs and ends with `advice` */
+ * given origin, those of the data and of the model alone, and of training where it is an ensemble.
+ * @return IAU_OK, or IAU_ERR_DATA with a message that names what differs and ends with `advice` */
 int stage_compare(const struct stage *s, const char *there, const char *settings,
                   const char *advice);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */

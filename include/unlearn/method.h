@@ -46,7 +46,7 @@ struct method {
      *  @return IAU_OK, IAU_STOPPED (a restart file is written, or there is nothing to keep), or an
      * agreed error */
     int (*run)(struct outcome *o, const struct unlearn *u);
-    /** Local. What it will take. */
+    /** Local. What it will take; NULL where a plan of its own knows (retrain, sisa). */
     struct unlearn_load (*load)(const struct method_opts *o, const struct unlearn_sizes *n);
     size_t strength; /* offset in struct method_opts of the number, a double above 0, that says how
                         far the method goes; 0: there is none */

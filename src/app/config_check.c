@@ -358,13 +358,15 @@ static int check_audit(const struct check *c)
                     "%s: audit.shadows = %" PRId64 ": needs validation samples to compare the "
                     "forgotten ones with; set data.valid above 0",
                     where(c, "audit.shadows"), a->shadows);
+    const char *key = a->shadows ? "audit.shadows" : "audit.attack.shadows";
     int n_audited = 0;
     for (int i = 0; i < c->cfg->n_origin; i++)
         n_audited += config_is_audited(c->cfg, i);
     if (audit_is_on(a) && n_audited == 0 && a->origins.n == 0)
         return FAIL(IAU_ERR_CONFIG,
-                    "%s: all origins are ensembles, and an audit needs one that is a single model",
-                    where(c, a->shadows ? "audit.shadows" : "audit.attack.shadows"));
+                    "%s: %s: all origins are ensembles, and an audit needs one that is a single "
+                    "model",
+                    where(c, key), key);
     return check_audit_names(c);
 }
 

@@ -187,10 +187,26 @@ out:
 int stage_compare(const struct stage *s, const char *there, const char *settings,
                   const char *advice)
 {
-    static const char *const sections[] = {"data.", "model.", NULL};
-    return s->is_given
-               ? output_compare_sections(s->path, there, settings, sections, IAU_ERR_DATA, advice)
-               : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
+    static const char *const one[] = {"data.", "model.", NULL};
+    /* What says where samples are, and what shards are trained anew with. */
+    static const char *const ensemble[] = {"data.",
+                                           "model.",
+                                           "train.seed",
+                                           "train.epochs",
+                                           "train.batch",
+                                           "train.unit",
+                                           "train.patience",
+                                           "train.shards",
+                                           "train.slices",
+                                           "train.optimizer",
+                                           "train.schedule.",
+                                           "train.augment.",
+                                           "train.restriction.",
+                                           NULL};
+    return s->is_given ? output_compare_sections(s->path, there, settings,
+                                                 train_is_ensemble(&s->train) ? ensemble : one,
+                                                 IAU_ERR_DATA, advice)
+                       : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
 }
 
 /* Rank 0: `any_parent`: the origin's digest is not known yet. */

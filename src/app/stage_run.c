@@ -42,6 +42,7 @@ static int check_origin(const struct job *job, const struct stage *s,
                                  .index = s->origin,
                                  .origin = s->origin,
                                  .is_given = job->cfg.origin[s->origin].file != NULL,
+                                 .train = s->train,
                                  .path = s->origin_path};
     char *settings = NULL;
     int rc = IAU_OK;
