@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "par/farm.h"
 #include "capture.h"
 #include "core/error.h"
 #include "core/stop.h"
 #include "harness.h"
+#include "par/farm.h"
 
 enum { MOST_ITEMS = 40, MOST_ORDER = 40 };
 
