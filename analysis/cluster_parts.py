@@ -1,5 +1,10 @@
 """The report's page of a campaign, and its section on scaling."""
+import glob
+import os
+
+import figures
 import figures_cluster
+import figures_methods
 import iau_campaign as camp
 import iau_results as res
 from html_parts import esc, folded, page, picture, section, swatch, table, text_cell, words
@@ -44,6 +49,49 @@ def metrics_part(campaign):
                    guide)
 
 
+def methods_part(campaign):
+    """Methods beside each other, where the campaign varies nothing but seeds."""
+    groups = camp.groups(campaign)
+    if any(g.settings for g in groups) or not any(g.kind == "method" for g in groups):
+        return ""
+    tradeoff, costs = (f(campaign, groups) for f in (figures_methods.tradeoff, figures_methods.costs))
+    text = ("<p>Lines: the strengths that a method's search tried, means over runs; it looks at "
+            "validation samples, never at test samples. Green band: how far retrained models of "
+            "other seeds lie from the first.</p>")
+    return section("Methods beside each other", text,
+                   picture(tradeoff, "Forgetting against usefulness") if tradeoff else "",
+                   picture(costs, "Time of each method") if costs else "")
+
+
+def ranking_part(campaign):
+    names = [f"rank_{r}" for r in camp.RANKS if f"rank_{r}" in campaign.columns]
+    groups = [g for g in camp.groups(campaign)
+              if any(len(camp.values(campaign, g, n)) for n in names)]
+    if not groups:
+        return ""
+    groups.sort(key=lambda g: figures_methods.mean(campaign, g, "rank_average_gap") or 1e9)
+    rows = [[esc(g.label())] + [esc(camp.mean_text(camp.values(campaign, g, n), 2)) for n in names]
+            for g in groups]
+    text = ("<p>Ranks among the methods of a run, 1 is best, means over runs; models with the same "
+            "value share the mean of their places. Removal: attack AUC, the lower the better, or "
+            "its distance from the retrained model's; efficiency: seconds; utility: accuracy on "
+            "test samples.</p>")
+    return section("Ranking", text, table(["model"] + [words(r) for r in camp.RANKS], rows))
+
+
+def roc_part(campaign):
+    """The first run's curves, which lie beside the campaign's file."""
+    paths = sorted(glob.glob(os.path.join(os.path.dirname(campaign.path) or ".", "tasks", "*",
+                                          "results.h5")))
+    results = res.read(paths[0]) if paths else None
+    if not results or not any("confidence" in m.roc for m in results.models):
+        return ""
+    return section("Membership attack", f"<p>One run, <code>{esc(paths[0])}</code>: forgotten "
+                   "against test samples by confidence. The dotted line is guessing; good "
+                   "unlearning lies on the retrained model.</p>",
+                   picture(figures.roc(results, "confidence"), "ROC of one run"))
+
+
 def provenance_part(campaign):
     texts = "".join(f"<h3>{words(k)}</h3><pre>{esc(str(v))}</pre>"
                     for k, v in campaign.provenance.items())
@@ -52,7 +100,8 @@ def provenance_part(campaign):
 
 def campaign_page(campaign, extra=""):
     body = "".join(part(campaign) for part in (
-        summary_part, figure_part, metrics_part, provenance_part))
+        summary_part, metrics_part, methods_part, ranking_part, roc_part, figure_part,
+        provenance_part))
     return page("Unlearning campaign", campaign.path, body + extra)
 
 

@@ -3,11 +3,12 @@
 
 usage: compare.py A.h5 B.h5 [--all] [--tolerance T]
 
-Seconds, memory, dates and machines are left out unless --all asks for them. Numbers count as equal
+Seconds, ranks by them, memory, dates and machines are left out unless --all asks for them. Numbers count as equal
 within T times the larger of the two (0: bit by bit). Exit status 0 where nothing differs, 1 where
 something does, 2 for files that cannot be compared.
 """
 import argparse
+import re
 import sys
 
 import h5py
@@ -24,6 +25,7 @@ WHERE_AND_WHEN = {  # provenance that says nothing about the numbers
 def is_timing(path):
     name = path.rsplit("/", 1)[-1]
     return (name.startswith("seconds_") or name.endswith(("_s", "_bytes")) or
+            re.fullmatch(r"ranking/(.*/)?(efficiency|average|average_gap)", path) is not None or
             name in ("seconds", "samples_per_s")) and name != "payload_bytes"
 
 

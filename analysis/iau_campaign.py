@@ -1,19 +1,23 @@
 """Reads a campaign.h5 with h5py alone, and gathers its rows over seeds."""
 import dataclasses
+import re
 
 import h5py
 import numpy as np
 
 import iau_results as res
 
-MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.ATTACK_AUC, "gap_average"]
+MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.TRUE_ACCURACY, res.ATTACK_AUC, "gap_average"]
+RANKS = ["removal", "removal_gap", "efficiency", "utility", "average", "average_gap"]
+REPEAT = re.compile(r"_seed(\d+|\*)$")  # further retrained models, for the noise floor
 FORMAT = "iau-campaign"
 
 
 @dataclasses.dataclass
 class Campaign:
     path: str
-    columns: dict  # name -> array; of all groups of the file
+    columns: dict  # name -> array, a value a row; ranks as rank_NAME
+    trials: dict  # name -> array, a value a strength that was tried; {} without
     settings: list  # names of the columns that the grid varies
     about: dict  # metric -> res.Metric, without a value
     tasks: tuple  # merged, all
@@ -48,18 +52,28 @@ def column(data):
     return data.asstr()[()] if h5py.check_string_dtype(data.dtype) else data[()]
 
 
+def ranks(group):
+    return {f"rank_{name}": data for name, data in group.items()}
+
+
+def is_repeat(model):
+    """Whether a model is there for the noise floor only."""
+    return REPEAT.search(model) is not None
+
+
 def read(path):
     """Read a campaign file whole. Raises ResultsError with one line for the user."""
     try:
         with h5py.File(path, "r") as file:
-            columns = {name: column(data) for group in file.values()
-                       for name, data in group.items()}
+            columns = {name: column(data) for key, group in file.items() if key != "trials"
+                       for name, data in (ranks(group) if key == "ranking" else group).items()}
+            trials = {name: column(data) for name, data in file.get("trials", {}).items()}
             about = {}
             for name, data in file["metrics"].items():
                 words = (str(res.text(data.attrs.get(a, ""))) for a in res.ABOUT)
                 about[name] = res.Metric(float("nan"), *words)
             counts = tuple(int(file.attrs[a]) for a in ("tasks_merged", "tasks"))
-            return Campaign(path, columns, list(file["settings"]), about, counts,
+            return Campaign(path, columns, trials, list(file["settings"]), about, counts,
                             res.attributes(file["provenance"]))
     except (OSError, KeyError, ValueError, TypeError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
@@ -69,7 +83,8 @@ def read(path):
 def groups(campaign):
     """Rows in the order of the file, gathered over seeds; a shared model counts once a seed.
 
-    unlearn.methods is left out: a row's model says which method it is.
+    unlearn.methods is left out: a row's model says which method it is. Further retrained models of
+    an origin are one group, whose gaps are the noise floor.
     """
     out, seen = {}, set()
     names = [n for n in campaign.settings if n != "unlearn.methods"]
@@ -81,7 +96,8 @@ def groups(campaign):
             continue
         seen.add(identity)
         settings = tuple(pair for pair in whole if not pair[0].endswith("seed"))
-        group = out.setdefault((model, settings), Group(model, columns["kind"][i], settings, []))
+        name = REPEAT.sub("_seed*", model)
+        group = out.setdefault((name, settings), Group(name, columns["kind"][i], settings, []))
         group.rows.append(i)
     return list(out.values())
 

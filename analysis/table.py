@@ -13,6 +13,8 @@ import iau_campaign as camp
 import iau_results as res
 
 MAIN = camp.MAIN
+CAMPAIGN_MORE = {"seconds_total": "seconds", "rank_average": "avg rank",
+                 "rank_average_gap": "avg rank by gap"}
 COSTS = {"gradients": "gradients", "hvps": "hvps", "seconds_total": "seconds"}
 
 
@@ -52,10 +54,12 @@ def build_campaign(campaign, metrics, raw):
         names += [c for c in COSTS if c in columns]
         return names, [[str(camp.plain(columns[n][i])) for n in names]
                        for i in range(len(columns["task"]))]
+    more = {c: t for c, t in CAMPAIGN_MORE.items() if c in columns}
     rows = [[g.label(), str(len(g.rows))] +
-            [camp.mean_text(camp.values(campaign, g, m)) for m in metrics]
+            [camp.mean_text(camp.values(campaign, g, m)) for m in metrics] +
+            [camp.mean_text(camp.values(campaign, g, c), 2) for c in more]
             for g in camp.groups(campaign)]
-    return ["model", "runs"] + [short(m) for m in metrics], rows
+    return ["model", "runs"] + [short(m) for m in metrics] + list(more.values()), rows
 
 
 def guides(about, before, after):

@@ -60,8 +60,9 @@ runs 1 'cost/origin/seconds_total|seconds_compute' compare.py "${results[0]}" "$
 runs 0 'no difference' compare.py camp/campaign.h5 camp/campaign.h5
 runs 2 'compare.py: error: camp/campaign.h5 is iau-campaign, .* is iau-results' compare.py camp/campaign.h5 "${results[0]}"
 runs 2 'no results, model or campaign file' compare.py small.h5 small.h5
-"$IAU" -q run camp.yaml --output.dir=long --train.epochs=3 >said 2>&1
-"$IAU" -q run camp.yaml --output.dir=short >said 2>&1
+one=(-q run camp.yaml --forget.seed=1 --forget.ratio=0.05)
+"$IAU" "${one[@]}" --output.dir=long --train.epochs=3 >said 2>&1
+"$IAU" "${one[@]}" --output.dir=short >said 2>&1
 runs 1 '^  train.epochs +2 +3$' compare.py short/origin.h5 long/origin.h5
 grep -qE '^  params/fc1.weight +[0-9]+ of [0-9]+ differ, by at most' output
 verdict "compare: parameters" $? output
@@ -81,6 +82,30 @@ verdict "the report of a run" $?
 runs 0 '^report: camp.html$' report.py camp/campaign.h5 -o camp.html
 holds camp.html 'Unlearning campaign' '4 of 4 tasks' 'forget.ratio = 0.1' 'standard deviation' 'data:image/svg' '</html>'
 verdict "the report of a campaign" $?
+sed -e 's/forget.seed: .*/seed: [1, 2]}}/' -e 's/dir: camp}/dir: seeds}/' -e 's/method: iau}/method: iau, tune: 6}/' camp.yaml >seeds.yaml
+echo 'evaluate: {floor: 1}' >>seeds.yaml
+launch 2 "$IAU" -q run seeds.yaml >said 2>&1
+verdict "a campaign of seeds" $?
+runs 0 '^retrain_seed\* +2 ' table.py seeds/campaign.h5
+runs 0 '^\| iau \| 2 \|.*\| [12]\.[0-9]+ ± [0-9.]+ \|$' table.py seeds/campaign.h5 --format markdown
+runs 0 '^report: seeds.html$' report.py seeds/campaign.h5 -o seeds.html
+holds seeds.html 'Methods beside each other' 'Forgetting against usefulness' 'Ranking' 'removal gap' 'One run' 'Time of each method'
+verdict "the report puts methods beside each other" $?
+"$PYTHON" - seeds/campaign.h5 >said 2>&1 <<'END_PYTHON'
+import sys, h5py, numpy as np
+file = h5py.File(sys.argv[1])
+model, kind = (file["row"][n].asstr()[()] for n in ("model", "kind"))
+trials = {n: c[()] for n, c in file["trials"].items()}
+assert sorted(set(trials["model"])) == [b"iau"] and len(trials["strength"]) == 12, trials["model"]
+assert list(trials["task"]) == [0] * 6 + [1] * 6 and np.all(np.diff(trials["trial"][:6]) == 1)
+for name, rank in file["ranking"].items():
+    assert rank.attrs["direction"] in ("lower", b"lower") and rank.attrs["ideal"] == 1
+    assert np.all(np.isnan(rank[()]) == (kind != "method")), name
+    for task in (0, 1):
+        own = (file["row/task"][()] == task) & (kind == "method")
+        assert name.startswith("average") or np.sum(rank[()][own]) == 3, name  # 1 + 2, or 1.5 twice
+END_PYTHON
+verdict "trials and ranks of a campaign" $?
 cat >scaling.json <<'END_JSON'
 {"name": "a slow network", "machine": {"blas_core": "X"},
  "network": {"latency_s": 1e-3, "bandwidth_bytes_s": 1.25e7, "memory_bytes_s": 1e10, "source": "as given"},

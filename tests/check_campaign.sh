@@ -122,7 +122,7 @@ stands 2 failed '; process [0-9]+ on .*: origin: epoch [0-9]+ step [0-9]+: the l
 started() {
     local tries=300 folder
     folder=$(folder_of "$1")
-    until [ "$(grep -c '^origin,epoch' "$folder/progress.csv" 2>/dev/null || true)" -ge 3 ]; do
+    until [ "$(grep -sc '^origin,epoch' "$folder/progress.csv" || true)" -ge 3 ] 2>/dev/null; do
         sleep 0.1
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || return 1
@@ -181,6 +181,18 @@ verdict "merged again: the same digest" $?
 cp data/small.h5 camp/campaign.h5
 fails 1 'camp/campaign.h5 is in the way and no whole campaign file; move it, or use --force' "${camp[@]}" merge camp.yaml
 works '^6 tasks' "${camp[@]}" merge camp.yaml --force
+
+# --- `iau run` of a grid does it all; with the grid's settings on the command line it does one task
+grep -v silence_s camp.yaml | sed 's/dir: camp}/dir: whole}/' >whole.yaml
+works '^6 tasks, 18 rows: whole/campaign.h5$' "$IAU" run whole.yaml --seed=1
+fails 2 '--forget.seed=2: campaign.grid varies this setting: set unlearn.methods and all others that it varies, to run one task of it' \
+    "$IAU" run whole.yaml --forget.seed=2
+works '^results: one/results.h5$' "$IAU" run whole.yaml --seed=1 --forget.seed=2 --unlearn.methods=iau --output.dir=one
+[ "$("$IAU" inspect --digest one/iau.h5)" = "$("$IAU" inspect --digest whole/tasks/seed-2_methods-iau_*/iau.h5)" ]
+verdict "a task by itself gives the same bytes" $?
+works '^A dry run: nothing was written' "$IAU" run whole.yaml --seed=1 --output.dir=nowhere --dry-run
+[ ! -e nowhere ]
+verdict "a dry run of a grid writes nothing" $?
 
 # --- one table for pandas, with h5py alone
 if "$PYTHON" -c 'import h5py, pandas' 2>/dev/null; then

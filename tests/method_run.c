@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "harness.h"
+#include "unlearn/tune.h"
 
 struct small_data method_table;
 struct partition method_sets;
@@ -88,7 +89,8 @@ void method_execute(struct method_run *r)
                         .progress = &progress};
     if (r->fail_after && r->comm.rank == r->comm.size - 1)
         mem_fail_after(r->fail_after);
-    r->rc = method_of(r->opts.method)->run(&r->o, &u);
+    const struct method *method = method_of(r->opts.method);
+    r->rc = r->opts.tune ? tune_run(&r->o, &u, method) : method->run(&r->o, &u);
     mem_fail_after(0);
     r->cost = e.cost;
     CU_ASSERT_EQUAL(e.used_bytes, 0);

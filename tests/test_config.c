@@ -121,6 +121,48 @@ static void origins_and_methods_take_nested_and_dotted_keys(void)
     config_free(&cfg);
 }
 
+static void one_seed_is_that_of_all_that_have_none(void)
+{
+    struct config cfg;
+    static const char *const override[] = {"--seed=9", "--audit.seed=4"};
+    accept(&cfg, DATA "train: {seed: 3}\nmethods: [{name: a, method: finetune}]\n");
+    CU_ASSERT(cfg.data.seed == 1 && cfg.forget.seed == 1 && cfg.method[0].seed == 1);
+    config_free(&cfg);
+    int rc =
+        parse(&cfg,
+              DATA "seed: 7\ntrain: {seed: 3}\n"
+                   "origins: {origin: {}, other: {train.seed: 5}}\n"
+                   "methods: [{name: a, method: finetune}, {name: b, method: salun, seed: 2}]\n",
+              2, override);
+    CU_ASSERT_EQUAL(rc, IAU_OK);
+    if (rc != IAU_OK)
+        return;
+    CU_ASSERT(cfg.data.seed == 9 && cfg.forget.seed == 9);
+    CU_ASSERT(cfg.train.seed == 3 && cfg.origin[0].train.seed == 3 && cfg.audit.seed == 4);
+    CU_ASSERT_EQUAL(cfg.origin[1].train.seed, 5);
+    CU_ASSERT(cfg.method[0].seed == 9 && cfg.method[1].seed == 2);
+    config_free(&cfg);
+}
+
+static void an_origin_may_be_a_file(void)
+{
+    struct config cfg, again;
+    accept(&cfg, DATA "origins: {first: {}, second: {file: 'a: b.h5', train.epochs: 3}}\n");
+    CU_ASSERT_PTR_NULL(cfg.origin[0].file);
+    CU_ASSERT_STRING_EQUAL(cfg.origin[1].file, "a: b.h5");
+    char *text = config_text(&cfg, SCOPE_ALL, 0);
+    accept(&again, text);
+    CU_ASSERT_STRING_EQUAL(again.origin[1].file, "a: b.h5");
+    CU_ASSERT_EQUAL(again.origin[1].train.epochs, 3);
+    free(text);
+    config_free(&cfg);
+    config_free(&again);
+    refuse(DATA "origins: {first: {file: }}\n",
+           "origins.first.file: takes the name of a model file");
+    refuse(DATA "origins: {first: {file: out/iau.h5}}\nmethods: [{name: iau, method: iau}]\n",
+           "origins.first.file = out/iau.h5: is the file of an entry of methods");
+}
+
 static void overrides_come_after_the_file(void)
 {
     static const char text[] = DATA "train: {epochs: 9}\nforget: {classes: [1]}\n"
@@ -170,7 +212,7 @@ static void wrong_keys_are_named_with_line_and_neighbour(void)
     refuse(DATA "methods: [{name: a, method: iau, steps: 1, stpes: 2}]\n",
            "demo.yaml:2: unknown setting 'methods.a.stpes'; did you mean 'methods.a.steps'?");
     refuse(DATA "origins: {a: {data.seed: 5}}\n",
-           "demo.yaml:2: origins.a.data.seed: only train.* can differ between origins");
+           "demo.yaml:2: origins.a.data.seed: only train.* and file can differ between origins");
     refuse(DATA "train: {epochs: 5}\ntrain.epochs: 6\n",
            "demo.yaml:3: 'train.epochs' is given twice, first on line 2");
     refuse(DATA "train: {epochs: 5}\ndata: {seed: 1}\n",
@@ -296,7 +338,8 @@ static void wrong_overrides_are_named_as_given(void)
     refuse_override("--forget.classes=3,", "forget.classes: '' is no integer");
     refuse_override("--train=5", "train: is a section");
     refuse_override("--origins.x.train.epochs=5", "there is no origin 'x' to alter");
-    refuse_override("--origins.origin.data.seed=5", "only train.* can differ between origins");
+    refuse_override("--origins.origin.data.seed=5",
+                    "only train.* and file can differ between origins");
     refuse_override("--methods.x.lr=5", "there is no method 'x' to alter");
     refuse_override("--methods.iau.name=x", "a method's name can only be changed in the file");
     refuse_override("--methods.iau.rate=x", "unknown setting 'methods.iau.rate'");
@@ -507,9 +550,17 @@ static void every_field_has_a_setting_with_help(void)
 
 static void committed_configs_parse(void)
 {
-    static const char *const name[] = {
-        "demo",        "cifar10_lenet5", "svhn_resnet18", "cifar100_vgg19", "purchase100_mlp",
-        "fashion_mlp", "fashion_resnet", "smoke"};
+    static const char *const name[] = {"demo",
+                                       "cifar10_lenet5",
+                                       "svhn_resnet18",
+                                       "cifar100_vgg19",
+                                       "purchase100_mlp",
+                                       "fashion_mlp",
+                                       "fashion_resnet",
+                                       "smoke",
+                                       "paper/cifar10_lenet5",
+                                       "paper/fashion_lenet5",
+                                       "paper/cifar10_resnet18"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         char relative[64];
         struct config cfg;
@@ -599,6 +650,8 @@ int main(int argc, char **argv)
         {"defaults are the documented ones", defaults_are_the_documented_ones},
         {"origins and methods take nested and dotted keys",
          origins_and_methods_take_nested_and_dotted_keys},
+        {"one seed is that of all that have none", one_seed_is_that_of_all_that_have_none},
+        {"an origin may be a file", an_origin_may_be_a_file},
         {"overrides come after the file", overrides_come_after_the_file},
         {"wrong keys are named with line and neighbour",
          wrong_keys_are_named_with_line_and_neighbour},

@@ -64,7 +64,8 @@ static int evaluate(struct evaluation *v, const struct small_data *s, const stru
     const struct index_set *list[N_EVAL_SET];
     list_sets(p, list);
     small_engine(&e, s, 16, comm);
-    int rc = evaluate_model(v, &e, list, w, reference, "iau");
+    int rc = evaluate_model(v, &e, list, &(struct ensemble){.n = 1, .w = w},
+                            reference ? &(struct ensemble){.n = 1, .w = reference} : NULL, "iau");
     CU_ASSERT_EQUAL(e.phase, PHASE_COMPUTE);
     int64_t n = p->train.n + p->valid.n + p->test.n;
     if (rc == IAU_OK) {
@@ -562,7 +563,8 @@ static void short_memory_on(int rank)
         capture_begin(&c);
         if (test_comm.rank == rank)
             mem_fail_after(k);
-        rc = evaluate_model(&v, &e, list, model.w, other.w, "iau");
+        rc = evaluate_model(&v, &e, list, &(struct ensemble){.n = 1, .w = model.w},
+                            &(struct ensemble){.n = 1, .w = other.w}, "iau");
         mem_fail_after(0);
         capture_end(&c, printed, sizeof printed);
         if (rc != IAU_OK)

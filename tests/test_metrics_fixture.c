@@ -112,7 +112,8 @@ static void evaluate(struct bench *b, const float *w, struct metrics *m)
     const struct index_set *set[N_EVAL_SET];
     for (int s = 0; s < N_EVAL_SET; s++)
         set[s] = &b->set[s];
-    CU_ASSERT_EQUAL(evaluate_model(&v, &b->engine, set, w, b->w[1], "model"), IAU_OK);
+    struct ensemble model = {.n = 1, .w = w}, reference = {.n = 1, .w = b->w[1]};
+    CU_ASSERT_EQUAL(evaluate_model(&v, &b->engine, set, &model, &reference, "model"), IAU_OK);
     if (test_comm.rank == 0)
         CU_ASSERT_EQUAL(evaluation_metrics(&v, m), IAU_OK);
     evaluation_free(&v);

@@ -70,6 +70,8 @@ int campaign_look_at_stage(const struct campaign *c, int64_t stage, struct stand
 int campaign_status(const struct campaign *c);
 int campaign_merge(const struct campaign *c);
 
+/** Collective. `iau run`: of a config with a grid, every task of it and their merging. */
+int command_run_config(const struct cli *cli, const struct comm *comm);
 /** Collective. `iau campaign VERB`. */
 int command_campaign(const struct cli *cli, const struct comm *comm);
 

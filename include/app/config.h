@@ -5,6 +5,7 @@
 
 #include "audit/opts.h"
 #include "data/opts.h"
+#include "eval/opts.h"
 #include "nn/opts.h"
 #include "train/opts.h"
 #include "unlearn/opts.h"
@@ -13,6 +14,7 @@ struct setting;
 
 struct origin_opts {
     char *name;              /* owned; also the file's name */
+    char *file;              /* owned; the model file that it is, NULL: it is trained */
     struct train_opts train; /* `train` with this origin's overrides applied */
 };
 
@@ -27,11 +29,14 @@ struct campaign_opts {
 };
 
 struct evaluate_opts {
-    int64_t floor; /* further retrained twins of each origin, for the noise floor */
-    int samples;   /* also write per-sample scores */
+    enum aggregate aggregate; /* of ensembles */
+    int64_t floor;            /* further retrained twins of each origin, for the noise floor */
+    int samples;              /* also write per-sample scores */
+    int rank_retrain;         /* retrained models take part in the ranking */
 };
 
 struct config {
+    int64_t seed; /* of all that have none of their own; -1: they have defaults */
     struct data_opts data;
     struct model_opts model;
     struct train_opts train;
@@ -68,7 +73,7 @@ void config_free(struct config *cfg);
  * effective config with every key, as YAML that parses again. The caller frees; NULL when memory is
  * short. */
 char *config_text(const struct config *cfg, enum config_scope scope, int index);
-/** Local. Whether origin `index` has shadows by audit.origins. */
+/** Local. Whether origin `index` has shadows by audit.origins; ensembles have none. */
 int config_is_audited(const struct config *cfg, int index);
 /** Local. What a name in audit.methods is: an entry of `methods`, by *method, or a retrained twin,
  * *method = -1; and its origin. @return whether it is one of these */

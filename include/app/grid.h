@@ -31,6 +31,11 @@ int grid_check(const struct config_items *items);
  *  @return IAU_OK, IAU_ERR_CONFIG (also without a grid) or IAU_ERR_MEM */
 int grid_read(struct grid *g, const char *path, const char *text, int n_override,
               const char *const *override);
+/** Local. Whether a config asks for all tasks of a grid: it has one, and no override sets what it
+ * varies. Overrides that set all of it ask for one task; some of it, for nothing one could run.
+ * @return IAU_OK, IAU_ERR_CONFIG or IAU_ERR_MEM */
+int grid_is_wanted(const char *path, const char *text, int n_override, const char *const *override,
+                   int *wanted);
 /** Local. Release; fine on an empty grid. */
 void grid_free(struct grid *g);
 /** Local. The value that a task takes on an axis; borrowed. */

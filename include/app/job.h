@@ -44,6 +44,8 @@ int job_begin_output(struct job *job, const char *folder);
 /** Local. Whether files can be written to the folder that the setting `key` names; it need not be
  * there yet: then its nearest parent counts. @return IAU_OK or IAU_ERR_IO */
 int job_check_folder(const char *key, const char *folder);
+/** Local. IAU_ERR_IO where the folder's disk has no room for so many bytes more. */
+int job_check_disk(const char *folder, double n_bytes);
 /** Collective. IAU_STOPPED if any rank was asked to stop, with a line on what is not begun: `work`,
  * such as "making", on the model `name`. */
 int job_check_stop(const struct job *job, const char *work, const char *name);

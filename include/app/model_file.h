@@ -5,12 +5,14 @@
 
 #include "app/job.h"
 #include "app/stage.h"
+#include "eval/ensemble.h"
 #include "sweep/sweep.h"
 
 /* A model file in memory. */
 struct model_file {
     struct record record; /* without /params and /buffers */
-    float *w;             /* owned, [n_param + n_buffer] */
+    float *w;             /* owned, [n_param + n_buffer]; of an ensemble [shards][slices] of them */
+    struct ensemble model; /* what answers: it, or the models of the last slices */
     char digest[DIGEST_CHARS];
 };
 
@@ -19,8 +21,10 @@ struct model_file {
  * whether one kind of machine did all of it */
 int model_file_write(const struct job *job, const struct stage *s, const char *settings,
                      const struct outcome *o, const struct cost *cost, int same_bytes);
-/** Collective. Read a model file that fits the job's model and data; verifies its digest. */
-int model_file_read(struct model_file *f, const struct job *job, const char *path);
+/** Collective. Read a model file that fits the job's model and data, and that `train` may have
+ * made; verifies its digest. */
+int model_file_read(struct model_file *f, const struct job *job, const struct train_opts *train,
+                    const char *path);
 void model_file_free(struct model_file *f);
 /** Local. The gradient sum, where the file has one that is valid for its parameters, the job's data
  * and training set; else *sum is NULL and `why` says why. The caller frees *sum. */

@@ -7,6 +7,7 @@
 #include "app/model_file.h"
 #include "app/stage.h"
 #include "eval/evaluate.h"
+#include "eval/ranking.h"
 
 /* One model. */
 struct entry {
@@ -15,6 +16,7 @@ struct entry {
     struct evaluation evaluation;
     struct findings findings; /* of the audit */
     struct metrics metrics;   /* rank 0; without, then with the gaps to the retrained twin */
+    struct ranking ranking;   /* rank 0; among the methods */
 };
 
 struct results {
@@ -29,7 +31,12 @@ struct results {
 /** Local. The retrained twin of a stage's origin that others are compared with, or NULL where it is
  * not there. */
 struct entry *results_twin(const struct results *r, const struct stage *s);
-/** Local, rank 0. Fill in the metrics of all entries and the floors. */
+/** Local. Whether a model is ranked: what methods make, and where settings ask for it retrained
+ * models that they are compared with. */
+int results_is_ranked(const struct results *r, const struct entry *entry);
+/** Local. Seconds that making a model took, NAN where its file does not say. */
+double results_seconds(const struct entry *entry);
+/** Local, rank 0. Fill in the metrics of all entries, the floors and the ranking. */
 int results_complete(struct results *r);
 /** Local, rank 0. Write the file, as a whole. */
 int results_write(const struct results *r, const char *path);

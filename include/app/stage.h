@@ -13,6 +13,7 @@ struct stage {
     enum stage_kind kind;
     int index;               /* of the origin, of the twin (config_twins), or of the method */
     int origin;              /* index of the origin it belongs to */
+    int is_given;            /* an origin that is a model file of the user's, not trained here */
     struct train_opts train; /* what it, or its origin, is trained with */
     char *folder;            /* owned; of its files, as config_folder says */
     char *name;              /* owned */
@@ -39,6 +40,9 @@ enum config_scope stage_scope(enum stage_kind k);
 char *stage_name(const struct config *cfg, enum stage_kind kind, int index);
 /** Local. The training set of a stage: D, or D_r where it retrains. */
 const struct index_set *stage_training_set(const struct job *job, const struct stage *s);
+/** Local. What a stage that makes an ensemble goes without, where it starts from an origin's; NULL
+ * where it trains all of it. */
+const struct index_set *stage_forgotten_set(const struct job *job, const struct stage *s);
 /** Local. Whether a stage trains (origins, twins, the method `retrain`) rather than unlearns. */
 int stage_trains(const struct job *job, const struct stage *s);
 /** Local. Whether the history of its file has a row an epoch, not a step. */
@@ -51,6 +55,11 @@ int stage_find(const struct job *job, const struct stage *s, const char *setting
 /** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a
  * method, and where that is gone the method's own. The caller frees *settings. */
 int stage_settings(const struct job *job, const struct stage *s, char **settings);
+/** Local. Compare the settings that a stage's file says it was made with with those of now; of a
+ * given origin, those of the data and of the model alone. @return IAU_OK, or IAU_ERR_DATA with a
+ * message that names what differs and ends with `advice` */
+int stage_compare(const struct stage *s, const char *there, const char *settings,
+                  const char *advice);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
 int stage_has_origin(const struct job *job, const struct stage *s);
 /** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method

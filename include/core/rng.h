@@ -15,7 +15,8 @@ enum rng_purpose {
     RNG_POISON,
     RNG_DROPOUT,
     RNG_AUDIT,
-    RNG_NOISE
+    RNG_NOISE,
+    RNG_SISA
 };
 
 struct rng {

@@ -3,6 +3,7 @@
 #ifndef IAU_EVAL_EVALUATE_H
 #define IAU_EVAL_EVALUATE_H
 
+#include "eval/ensemble.h"
 #include "eval/metrics.h"
 #include "eval/mia.h"
 #include "eval/threshold.h"
@@ -26,7 +27,9 @@ enum eval_set {
 struct set_result {
     int64_t n; /* 0: the set is empty, the means are NAN */
     double loss, accuracy;
-    double kl;        /* KL(p || p_reference) in nats, NAN without a reference */
+    double accuracy_true; /* by the labels of the file, where forgotten samples were given wrong
+                             ones; NAN elsewhere */
+    double kl;            /* KL(p || p_reference) in nats, NAN without a reference */
     double js;        /* Jensen-Shannon divergence of the two in nats, at most ln 2; NAN without */
     double agreement; /* share of samples on which model and reference predict the same class; NAN
                          without */
@@ -46,11 +49,11 @@ struct evaluation {
                                                 */
 };
 
-/** Collective. Evaluate parameters (and buffers) w on the four sets (any may be empty). @param
- * reference parameters to compare with (the retrained model), or NULL. `v` is empty on error. */
+/** Collective. Evaluate a model on the four sets (any may be empty). @param reference  what to
+ * compare it with (the retrained model), or NULL. `v` is empty on error. */
 int evaluate_model(struct evaluation *v, struct engine *e,
-                   const struct index_set *const set[N_EVAL_SET], const float *w,
-                   const float *reference, const char *name);
+                   const struct index_set *const set[N_EVAL_SET], const struct ensemble *model,
+                   const struct ensemble *reference, const char *name);
 void evaluation_free(struct evaluation *v);
 
 /** Local, rank 0. Append all figures but the gaps to the retrained model. @return IAU_OK or

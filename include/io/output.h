@@ -18,6 +18,9 @@ const char *output_setting(const char *text, const char *key, int *length);
  * `code`, with a message that names the settings that differ and ends with `advice` */
 int output_compare(const char *path, const char *there, const char *here, int code,
                    const char *advice);
+/** The same for settings whose keys begin with one of `sections`, a list that ends with NULL. */
+int output_compare_sections(const char *path, const char *there, const char *here,
+                            const char *const *sections, int code, const char *advice);
 /** Is the file there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them,
  * unless `force`, which counts a file as missing, and a restart file of other settings, too. The
  * folder must be there. */

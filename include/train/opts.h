@@ -52,11 +52,19 @@ struct train_opts {
     int64_t unit;     /* samples of one piece of work and of summation */
     int64_t patience; /* stop after this many epochs in a row below the best validation accuracy; 0:
                          never */
-    int gradient_sum; /* store the training set's gradient sum in the model file */
+    int64_t shards, slices; /* an ensemble of so many models, each made in so many steps; 1 and 1:
+                               one model */
+    int gradient_sum;       /* store the training set's gradient sum in the model file */
     struct optimizer_opts optimizer;
     struct schedule_opts schedule;
     struct restriction_opts restriction;
     struct augment_opts augment;
 };
+
+/** Whether these settings make an ensemble. */
+static inline int train_is_ensemble(const struct train_opts *t)
+{
+    return t->shards > 1;
+}
 
 #endif

@@ -20,6 +20,7 @@ struct restart {
     struct checkpoint_opts opts;
     int resume;         /* go on from the file */
     int strict;         /* refuse a file from another kind of machine */
+    int force;          /* replace files of other settings; for who finds several by itself */
     int mixed;          /* several kinds of machines have a hand in this: set by the caller for the
                            ranks of now, and by restart_load for those before */
     double saved_s;     /* when the last one was written, or the work began */
@@ -58,6 +59,8 @@ int64_t restart_word(const struct restart *r, const struct comm *comm, int64_t s
  * where; or an agreed error */
 int restart_obey(struct restart *r, struct engine *e, int64_t word, int64_t step,
                  const struct restart_state *s);
+/** Collective. Rank 0 writes the state, with the engine's cost. */
+int restart_write(const struct restart *r, const struct engine *e, const struct restart_state *s);
 /** Collective. Every rank fills the state, and the engine's cost, from the file. @return IAU_OK,
  * IAU_ERR_IO, IAU_ERR_FORMAT, IAU_ERR_DATA, IAU_ERR_HOSTS or IAU_ERR_MEM, agreed */
 int restart_load(struct restart *r, struct engine *e, const struct restart_state *s);

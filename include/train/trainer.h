@@ -35,6 +35,9 @@ struct trainer {
     struct progress *progress; /* borrowed */
 };
 
+/* Columns of a training run's history, NULL-terminated. */
+extern const char *const trainer_columns[];
+
 /** Collective. Train as described by `t`. `o` is empty on error.
  *  @return IAU_OK, IAU_STOPPED after a stop request with the restart file written, or an agreed
  * error */

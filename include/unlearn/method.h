@@ -59,6 +59,6 @@ const struct method *method_of(enum method_name name);
 
 extern const struct method method_iau, method_curvature, method_finetune, method_ascent,
     method_neggrad_plus, method_random_label, method_scrub, method_salun, method_influence,
-    method_fisher, method_ssd;
+    method_fisher, method_ssd, method_sisa;
 
 #endif

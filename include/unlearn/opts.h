@@ -20,7 +20,8 @@
     X(METHOD_SALUN, "salun")                 \
     X(METHOD_INFLUENCE, "influence")         \
     X(METHOD_FISHER, "fisher")               \
-    X(METHOD_SSD, "ssd")
+    X(METHOD_SSD, "ssd")                     \
+    X(METHOD_SISA, "sisa")
 
 enum method_name {
 #define X(enumerator, name) enumerator,

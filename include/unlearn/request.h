@@ -15,9 +15,10 @@ struct partition {
     struct index_set test;   /* T: the whole test part */
 };
 
-/** Collective. Split the training part by `data` and, with `forget` (NULL: not), take the forget
- * set out. Ids that are unknown, repeated, of the test part, or held out for validation, and
- * requests for nothing or for everything are IAU_ERR_DATA naming the id. `p` is empty on error. */
+/** Collective. Split the training part by `data`, leave out what is gone already, and, with
+ * `forget` (NULL: not), take the forget set out. Ids that are unknown, repeated, of the test part,
+ * or held out for validation, and requests for nothing or for everything are IAU_ERR_DATA naming
+ * the id. `p` is empty on error. */
 int partition_init(struct partition *p, const struct dataset *d, const struct data_opts *data,
                    const struct forget_opts *forget, const struct comm *comm);
 void partition_free(struct partition *p);

@@ -134,7 +134,8 @@ out:
     return rc;
 }
 
-static int add_model(struct merge *m, int64_t task, const struct record *r, const char *name)
+/* A row of a model, with nothing known of it yet. */
+static int add_row(struct merge *m, int64_t task, const struct record *r, const char *name)
 {
     char path[300];
     int rc = IAU_OK;
@@ -148,16 +149,50 @@ static int add_model(struct merge *m, int64_t task, const struct record *r, cons
                         mem_strdup(record_text(r, path, "model_digest", ""))};
     if (!row->model || !row->kind || !row->origin || !row->digest)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a row"));
+out:
+    return rc;
+}
+
+static int add_model(struct merge *m, int64_t task, const struct record *r, const char *name)
+{
+    char path[300];
+    int rc = IAU_OK;
+    TRY(add_row(m, task, r, name));
     snprintf(path, sizeof path, "/evaluation/%s", name);
     TRY(add_scalars(m, r, path, "/metrics"));
+    snprintf(path, sizeof path, "/ranking/%s", name);
+    TRY(add_scalars(m, r, path, "/ranking"));
     snprintf(path, sizeof path, "/cost/%s", name);
     TRY(add_scalars(m, r, path, "/cost"));
 out:
     return rc;
 }
 
+/* A row a strength that was tried for a method. */
+static int add_trials(struct merge *t, int64_t task, const struct record *r, const char *name)
+{
+    int rc = IAU_OK;
+    char prefix[300];
+    int64_t first = t->n_row;
+    int n = snprintf(prefix, sizeof prefix, "/trials/%s/", name);
+    for (int64_t i = 0; i < r->n_array; i++) {
+        const struct record_array *a = &r->array[i];
+        if (strncmp(a->path, prefix, (size_t)n) != 0 || a->ndim != 1)
+            continue;
+        while (t->n_row - first < a->dims[0])
+            TRY(add_row(t, task, r, name));
+        struct column *c = find_column(t, "/trials", a->path + n);
+        if (!c)
+            TRY(FAIL(IAU_ERR_MEM, "no memory for a column"));
+        for (int64_t k = 0; k < a->dims[0]; k++)
+            c->value[first + k] = record_value(a, k);
+    }
+out:
+    return rc;
+}
+
 /* The models of a task in the order of its stages: origins, twins, methods. */
-static int add_task(struct merge *m, int64_t task)
+static int add_task(struct merge *m, struct merge *trials, int64_t task)
 {
     int rc = IAU_OK;
     struct record r = {0};
@@ -173,6 +208,7 @@ static int add_task(struct merge *m, int64_t task)
             if (!name)
                 TRY(FAIL(IAU_ERR_MEM, "no memory for a name"));
             TRY(add_model(m, task, &r, name));
+            TRY(add_trials(trials, task, &r, name));
             free(name);
             name = NULL;
         }
@@ -235,37 +271,65 @@ static int write_setting(const struct merge *m, struct record *out, int axis)
     return rc;
 }
 
-static int write_rows(const struct merge *m, struct record *out)
+static int write_tasks(const struct merge *m, struct record *out, const char *path)
 {
-    static const char *const names[] = {"/row/model", "/row/kind", "/row/origin",
-                                        "/row/model_digest"};
-    int rc = IAU_OK;
     int64_t *task = mem_alloc(m->n_row, sizeof *task);
     if (!task)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for a column"));
+        return FAIL(IAU_ERR_MEM, "no memory for a column");
     for (int64_t i = 0; i < m->n_row; i++)
         task[i] = m->row[i].task;
-    TRY(record_add_column(out, "/row/task", RECORD_I64, m->n_row, task));
-    for (int i = 0; i < 4; i++)
-        TRY(write_texts(m, out, names[i], pick_name, i));
-    for (int i = 0; i < m->c->grid.n_axis; i++)
-        TRY(write_setting(m, out, i));
+    int rc = record_add_column(out, path, RECORD_I64, m->n_row, task);
+    free(task);
+    return rc;
+}
+
+static int write_columns(const struct merge *m, struct record *out)
+{
+    int rc = IAU_OK;
     for (int i = 0; i < m->n_column; i++) {
         const struct column *c = &m->column[i];
         TRY(record_add_column(out, c->path, RECORD_F64, m->n_row, c->value));
         TRY(copy_attributes(out, c->path, &c->about, "/"));
     }
 out:
-    free(task);
     return rc;
 }
 
-static int write_file(const struct merge *m, const char *path, int64_t n_merged)
+static int write_rows(const struct merge *m, struct record *out)
+{
+    static const char *const names[] = {"/row/model", "/row/kind", "/row/origin",
+                                        "/row/model_digest"};
+    int rc = IAU_OK;
+    TRY(write_tasks(m, out, "/row/task"));
+    for (int i = 0; i < 4; i++)
+        TRY(write_texts(m, out, names[i], pick_name, i));
+    for (int i = 0; i < m->c->grid.n_axis; i++)
+        TRY(write_setting(m, out, i));
+    TRY(write_columns(m, out));
+out:
+    return rc;
+}
+
+static int write_trials(const struct merge *t, struct record *out)
+{
+    int rc = IAU_OK;
+    if (t->n_row == 0)
+        return IAU_OK;
+    TRY(write_tasks(t, out, "/trials/task"));
+    TRY(write_texts(t, out, "/trials/model", pick_name, 0));
+    TRY(write_columns(t, out));
+out:
+    return rc;
+}
+
+static int write_file(const struct merge *m, const struct merge *trials, const char *path,
+                      int64_t n_merged)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
     struct record out = {0};
     TRY(write_rows(m, &out));
+    TRY(write_trials(trials, &out));
     TRY(format_digest(CAMPAIGN_FORMAT, &out, digest));
     TRY(record_set_text(&out, "/", "format", CAMPAIGN_FORMAT));
     TRY(record_set_text(&out, "/", "digest", digest));
@@ -312,7 +376,7 @@ int campaign_merge(const struct campaign *c)
 {
     int rc = IAU_OK;
     int64_t n_done;
-    struct merge m = {.c = c};
+    struct merge m = {.c = c}, trials = {.c = c};
     char *done = mem_alloc(c->grid.n_task, 1), *path = job_path(c->dir, "campaign", ".h5");
     if (!done || !path)
         TRY(FAIL(IAU_ERR_MEM, "no memory to merge"));
@@ -320,11 +384,12 @@ int campaign_merge(const struct campaign *c)
     TRY(format_check_target(path, CAMPAIGN_FORMAT, c->cli->force));
     for (int64_t k = 0; k < c->grid.n_task; k++)
         if (done[k])
-            TRY(add_task(&m, k));
-    TRY(write_file(&m, path, n_done));
+            TRY(add_task(&m, &trials, k));
+    TRY(write_file(&m, &trials, path, n_done));
     log_line("%lld tasks, %lld rows: %s", (long long)n_done, (long long)m.n_row, path);
 out:
     merge_free(&m);
+    merge_free(&trials);
     free(done);
     free(path);
     return rc;

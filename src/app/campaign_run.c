@@ -184,6 +184,28 @@ static int run(const struct campaign *c)
     return rc;
 }
 
+int command_run_config(const struct cli *cli, const struct comm *comm)
+{
+    int rc = IAU_OK, wanted = 0;
+    char *text = NULL;
+    struct campaign c = {0};
+    TRY(job_read_text(cli->config, &text, comm));
+    TRY(comm_agree(comm,
+                   grid_is_wanted(cli->config, text, cli->n_override, cli->override, &wanted)));
+    if (!wanted) {
+        rc = command_run(cli, comm);
+        goto out;
+    }
+    TRY(campaign_open(&c, cli, comm));
+    TRY(run(&c));
+    if (!cli->dry_run)
+        TRY(comm_agree(comm, comm->rank == 0 ? campaign_merge(&c) : IAU_OK));
+out:
+    campaign_close(&c);
+    free(text);
+    return rc;
+}
+
 int command_campaign(const struct cli *cli, const struct comm *comm)
 {
     static int (*const local[N_CAMPAIGN_VERB])(const struct campaign *) = {

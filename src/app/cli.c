@@ -221,7 +221,8 @@ static int read_option(struct cli *cli, int argc, char *const *argv, int *i)
 static int is_override(const char *arg)
 {
     size_t dot = strcspn(arg, ".");
-    return strncmp(arg, "--", 2) == 0 && arg[dot] == '.' && dot < strcspn(arg, "=");
+    return strncmp(arg, "--seed=", 7) == 0 || /* the one setting outside of all sections */
+           (strncmp(arg, "--", 2) == 0 && arg[dot] == '.' && dot < strcspn(arg, "="));
 }
 
 static int read_override(struct cli *cli, const char *arg)

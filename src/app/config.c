@@ -123,6 +123,15 @@ static int assign(const struct setting *s, void *field, const struct config_item
     return setting_assign(s, field, &value);
 }
 
+/* The seeds that a config leaves to `seed`. */
+static void spread_seed(struct config *cfg, const struct config_items *items)
+{
+    static const char *const key[] = {"data.seed", "forget.seed", "train.seed", "audit.seed"};
+    for (size_t i = 0; cfg->seed >= 0 && i < sizeof key / sizeof key[0]; i++)
+        if (!config_item_find(items, key[i]))
+            *(int64_t *)((char *)cfg + setting_find(config_table(), key[i])->offset) = cfg->seed;
+}
+
 static int apply_sections(struct config *cfg, const struct config_items *items)
 {
     static const char *const lists[] = {"origins", "methods"};
@@ -142,6 +151,7 @@ static int apply_sections(struct config *cfg, const struct config_items *items)
         if (rc != IAU_OK)
             return rc;
     }
+    spread_seed(cfg, items);
     if (cfg->model.layers.n && !config_item_find(items, "model.name"))
         cfg->model.name = MODEL_LAYERS;
     const struct config_item *unit = config_item_find(items, "train.unit");
@@ -168,8 +178,19 @@ static int add_origin(struct config *cfg, const char *name, size_t len)
         free(copy);
         return FAIL(IAU_ERR_MEM, "no memory for the origins");
     }
-    v[cfg->n_origin++] = (struct origin_opts){copy, cfg->train};
+    v[cfg->n_origin++] = (struct origin_opts){.name = copy, .train = cfg->train};
     return IAU_OK;
+}
+
+static int set_origin_file(struct origin_opts *origin, const struct config_item *item,
+                           const char *prefix)
+{
+    if (item->kind != ITEM_SCALAR || !*item->text.v[0])
+        return FAIL(IAU_ERR_CONFIG, "%s: %sfile: takes the name of a model file", item->where,
+                    prefix);
+    free(origin->file);
+    origin->file = mem_strdup(item->text.v[0]);
+    return origin->file ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for a file name");
 }
 
 /* One item at or below `origins.NAME`. */
@@ -196,9 +217,11 @@ static int apply_origin(struct config *cfg, const struct config_item *item)
     char prefix[128];
     snprintf(prefix, sizeof(prefix), "origins.%.*s.", (int)len, name);
     const struct setting *s = NULL;
+    if (strcmp(key, "file") == 0)
+        return set_origin_file(find_origin(cfg, name, len), item, prefix);
     if (!is_in(key, "train") &&
         (setting_find(config_table(), key) || setting_is_section(config_table(), key)))
-        return FAIL(IAU_ERR_CONFIG, "%s: %s%s: only train.* can differ between origins",
+        return FAIL(IAU_ERR_CONFIG, "%s: %s%s: only train.* and file can differ between origins",
                     item->where, prefix, key);
     rc = find_row(config_table(), item, prefix, key, &s);
     if (rc == IAU_OK && s)
@@ -281,6 +304,7 @@ static int apply_method_file(struct config *cfg, const struct config_items *item
     for (int i = 0; i < t.n; i++)
         TRY(setting_default(&t.row[i], (char *)m + t.row[i].offset));
     m->method = method;
+    m->seed = cfg->seed >= 0 && setting_find(t, "seed") ? cfg->seed : m->seed;
     snprintf(prefix, sizeof(prefix), "methods.%.*s.", 100, name->text.v[0]);
     for (int i = 0; i < items->n; i++) {
         const struct config_item *item = &items->v[i];
@@ -424,8 +448,10 @@ void config_free(struct config *cfg)
         setting_free(&t.row[i], (char *)cfg + t.row[i].offset);
     for (int k = 0; k < cfg->n_method; k++)
         free_method(&cfg->method[k]);
-    for (int i = 0; i < cfg->n_origin; i++)
+    for (int i = 0; i < cfg->n_origin; i++) {
         free(cfg->origin[i].name);
+        free(cfg->origin[i].file);
+    }
     free(cfg->method);
     free(cfg->origin);
     memset(cfg, 0, sizeof(*cfg));

@@ -112,11 +112,33 @@ static int check_origin(const struct check *c, const struct origin_opts *o)
                     "%s: train.batch = %" PRId64 ": leaves no group of %d samples, which batch "
                     "norm needs to train",
                     where_origin(c, o, "train.batch"), t->batch, GROUP_MIN_SAMPLES);
+    if (t->slices > 1 && !train_is_ensemble(t))
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: train.slices = %" PRId64 ": are those of shards; set train.shards above 1",
+                    where_origin(c, o, "train.slices"), t->slices);
     if (t->patience > 0 && c->cfg->data.valid == 0)
         return FAIL(IAU_ERR_CONFIG,
                     "%s: train.patience = %" PRId64 ": needs a validation set; set "
                     "data.valid above 0 or train.patience to 0",
                     where_origin(c, o, "train.patience"), t->patience);
+    return IAU_OK;
+}
+
+/* Does the method go with the kind of its origin? */
+static int check_kind(const struct check *c, int index)
+{
+    const struct method_opts *m = &c->cfg->method[index];
+    int64_t shards = c->cfg->origin[config_origin_of(c->cfg, m)].train.shards;
+    if (m->method == METHOD_SISA && shards == 1)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.origin: '%s' is one model, and sisa starts from an ensemble; "
+                    "set origins.%s.train.shards above 1",
+                    where_method(c, index, "origin"), m->name, m->origin, m->origin);
+    if (m->method != METHOD_SISA && m->method != METHOD_RETRAIN && shards > 1)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: methods.%s.origin: '%s' is an ensemble of %" PRId64 " models, which "
+                    "only sisa and retrain start from",
+                    where_method(c, index, "origin"), m->name, m->origin, shards);
     return IAU_OK;
 }
 
@@ -130,6 +152,9 @@ static int check_method(const struct check *c, int index)
     if (!is_known)
         return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
                     where_method(c, index, "origin"), m->name, m->origin);
+    int rc = check_kind(c, index);
+    if (rc != IAU_OK)
+        return rc;
     int is_iau = m->method == METHOD_IAU,
         is_calibrated =
             (is_iau && m->iau.step == IAU_STEP_CALIBRATED) ||
@@ -227,7 +252,7 @@ static int is_in(const char *file, const char *folder, const char *name)
 }
 
 /* The k-th name is that of an origin, of a twin or of a method, in this order. */
-static int check_data_file(const struct check *c, int k, const struct taken *name)
+static int check_inputs(const struct check *c, int k, const struct taken *name)
 {
     const struct config *cfg = c->cfg;
     int n_trained = cfg->n_origin + config_twins(cfg);
@@ -240,6 +265,12 @@ static int check_data_file(const struct check *c, int k, const struct taken *nam
     else if (is_in(cfg->data.file, folder, name->name))
         rc = FAIL(IAU_ERR_CONFIG, "%s: data.file = %s: is the file of %s", where(c, "data.file"),
                   cfg->data.file, name->what);
+    for (int i = 0; i < cfg->n_origin && rc == IAU_OK; i++) {
+        const struct origin_opts *o = &cfg->origin[i];
+        if (k != i && o->file && is_in(o->file, folder, name->name))
+            rc = FAIL(IAU_ERR_CONFIG, "%s: origins.%s.file = %s: is the file of %s",
+                      where_origin(c, o, "file"), o->name, o->file, name->what);
+    }
     free(folder);
     return rc;
 }
@@ -271,7 +302,7 @@ static int check_names(const struct check *c)
         TRY(take_name(list, &n, mem_strdup(cfg->method[i].name), "an entry of methods", at));
     }
     for (int i = 0; i < n; i++)
-        TRY(check_data_file(c, i, &list[i]));
+        TRY(check_inputs(c, i, &list[i]));
 out:
     for (int i = 0; i < n; i++)
         free(list[i].name);
@@ -286,12 +317,17 @@ static int check_audit_names(const struct check *c)
     const struct audit_opts *a = &cfg->audit;
     int method, origin;
     for (int64_t i = 0; i < a->origins.n; i++) {
-        int is_known = 0;
+        const struct origin_opts *known = NULL;
         for (int k = 0; k < cfg->n_origin; k++)
-            is_known |= strcmp(cfg->origin[k].name, a->origins.v[i]) == 0;
-        if (!is_known)
+            if (strcmp(cfg->origin[k].name, a->origins.v[i]) == 0)
+                known = &cfg->origin[k];
+        if (!known)
             return FAIL(IAU_ERR_CONFIG, "%s: audit.origins: there is no origin '%s'",
                         where(c, "audit.origins"), a->origins.v[i]);
+        if (train_is_ensemble(&known->train))
+            return FAIL(IAU_ERR_CONFIG,
+                        "%s: audit.origins: '%s' is an ensemble, and shadows are single models",
+                        where(c, "audit.origins"), known->name);
     }
     for (int64_t i = 0; i < a->methods.n; i++) {
         const char *name = a->methods.v[i], *at = where(c, "audit.methods");
@@ -322,6 +358,13 @@ static int check_audit(const struct check *c)
                     "%s: audit.shadows = %" PRId64 ": needs validation samples to compare the "
                     "forgotten ones with; set data.valid above 0",
                     where(c, "audit.shadows"), a->shadows);
+    int n_audited = 0;
+    for (int i = 0; i < c->cfg->n_origin; i++)
+        n_audited += config_is_audited(c->cfg, i);
+    if (audit_is_on(a) && n_audited == 0 && a->origins.n == 0)
+        return FAIL(IAU_ERR_CONFIG,
+                    "%s: all origins are ensembles, and an audit needs one that is a single model",
+                    where(c, a->shadows ? "audit.shadows" : "audit.attack.shadows"));
     return check_audit_names(c);
 }
 
@@ -355,7 +398,8 @@ int config_check_forget(const struct config *cfg)
     int n = (f->ratio > 0) + (*f->ids != '\0') + (f->classes.n > 0);
     if (n == 0)
         return FAIL(IAU_ERR_CONFIG,
-                    "nothing is to be forgotten: set forget.ratio, forget.ids or forget.classes");
+                    "%snothing is to be forgotten: set forget.ratio, forget.ids or forget.classes",
+                    f->poison ? "forget.poison: " : "");
     if (n > 1)
         return FAIL(IAU_ERR_CONFIG,
                     "%s%s%s are set together; keep one and switch the others off "

@@ -56,8 +56,9 @@ static int digest_scope(const struct config *cfg, enum config_scope scope, int i
                         char hex[DIGEST_CHARS])
 {
     char *text = config_text(cfg, scope, index), *all = NULL;
-    int n = text ? asprintf(&all, "%sdata.file = %s\nforget.ids = %s\n", text, cfg->data.file,
-                            scope == SCOPE_RETRAIN ? cfg->forget.ids : "")
+    int by_ids = scope == SCOPE_RETRAIN || cfg->forget.poison;
+    int n = text ? asprintf(&all, "%sdata.file = %s\ndata.without = %s\nforget.ids = %s\n", text,
+                            cfg->data.file, cfg->data.without, by_ids ? cfg->forget.ids : "")
                  : -1;
     int rc = n < 0 ? IAU_ERR_MEM : digest_of(all, (size_t)n, hex);
     free(text);
@@ -85,7 +86,7 @@ char *config_folder(const struct config *cfg, enum config_scope scope, int index
 int config_is_audited(const struct config *cfg, int index)
 {
     const struct text_list *l = &cfg->audit.origins;
-    int is_named = l->n == 0;
+    int is_named = l->n == 0 && !train_is_ensemble(&cfg->origin[index].train);
     for (int64_t i = 0; i < l->n; i++)
         is_named |= strcmp(l->v[i], cfg->origin[index].name) == 0;
     return is_named;

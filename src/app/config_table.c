@@ -21,6 +21,9 @@ enum {
 };
 
 static const struct setting general[] = {
+    {"seed", SETTING_INT, AT(seed), "-1", SPAN(-1, 4294967295.0),
+     .help = "All seeds at once: what data.seed, forget.seed, train.seed, audit.seed and the seeds "
+             "of methods are where they are not set. -1: each has a default of its own."},
     {"data.file", SETTING_TEXT, AT(data.file),
      .help = "Dataset file, as `iau import` writes it. Required."},
     {"data.source.format", SETTING_TEXT, AT(data.source.format),
@@ -73,6 +76,12 @@ static const struct setting general[] = {
      .help = "Seed of the training/validation split (numpy's legacy shuffle)."},
     {"data.valid", SETTING_REAL, AT(data.valid), "0.2", BELOW(0, 1), .scopes = IN_ALL,
      .help = "Share of the training part held out for validation."},
+    {"data.limit", SETTING_INT, AT(data.limit), "0", FROM(0), .scopes = IN_ALL, .unit = "samples",
+     .help = "Use only so many samples of the training part, drawn by data.seed, validation "
+             "included; 0: all."},
+    {"data.without", SETTING_TEXT, AT(data.without),
+     .help = "Leave out the training samples whose ids are in this file, as if they were not in "
+             "data.file: those that earlier requests had removed. Text, one a line, or HDF5."},
     {"data.normalize.mean", SETTING_REALS, AT(data.mean), ANY, .scopes = IN_ALL,
      .help = "Mean to subtract, one value a channel. Empty: measured at import (tables: no "
              "normalisation)."},
@@ -111,6 +120,17 @@ static const struct setting general[] = {
     {"train.patience", SETTING_INT, AT(train.patience), "10", SPAN(0, 1e6), .scopes = IN_ALL,
      .unit = "epochs",
      .help = "Stop after this many epochs in a row below the best validation accuracy; 0: never."},
+    {"train.shards", SETTING_INT, AT(train.shards), "1", SPAN(1, 1024), .scopes = IN_ALL,
+     .unit = "shards",
+     .help =
+         "SISA: cut the training set into so many shards by train.seed and sample id, and train "
+         "a model on each; the method `sisa` then retrains shards with forgotten samples only. "
+         "1: one model; usual: 5. The models answer as evaluate.aggregate says."},
+    {"train.slices", SETTING_INT, AT(train.slices), "1", SPAN(1, 1024), .scopes = IN_ALL,
+     .unit = "slices",
+     .help = "SISA: train a shard's model on its first slice, then on the first two, and so on, "
+             "ceil(2 train.epochs / (slices + 1)) epochs each, and keep the model after each; "
+             "retraining goes on from the one before the first slice with a forgotten sample."},
     {"train.gradient_sum", SETTING_SWITCH, AT(train.gradient_sum), "on", .scopes = IN_TRAINED,
      .help = "Store the gradient sum of the training set with the model, so that unlearning reads "
              "only the forgotten"
@@ -161,17 +181,23 @@ static const struct setting general[] = {
     {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
      .help = "Forget all training samples with these labels."},
     {"forget.poison", SETTING_SWITCH, AT(forget.poison), "off", .scopes = IN_UNLEARNED,
-     .help =
-         "The samples to forget have wrong labels in training, drawn by forget.seed: a poisoned "
-         "batch."},
+     .help = "The samples to forget have wrong labels in training, retraining excepted, which is "
+             "without them; each is drawn uniformly from the other classes by forget.seed and the "
+             "sample's id. An experiment: what a method mends of a poisoned batch."},
 
     {"unlearn.methods", SETTING_TEXTS, AT(selection),
      .help = "Names of the entries of `methods` to run. Empty: all."},
     {"evaluate.floor", SETTING_INT, AT(evaluate.floor), "0", SPAN(0, 100), .unit = "models",
      .help = "Noise floor: retrain each origin so many times more, with train.seed + 1 and so on; "
              "how far retrained models lie apart then stands beside every gap to the first."},
+    {"evaluate.aggregate", SETTING_CHOICE, AT(evaluate.aggregate), "mean", "mean|vote",
+     .help = "How the models of an ensemble (train.shards) answer as one. mean: with the mean of "
+             "their probabilities; vote: a class has the probability that is its share of their "
+             "votes, and of equal ones the first class is predicted."},
     {"evaluate.samples", SETTING_SWITCH, AT(evaluate.samples), "off",
      .help = "Write the scores of every sample to results.h5 as well."},
+    {"evaluate.rank_retrain", SETTING_SWITCH, AT(evaluate.rank_retrain), "off",
+     .help = "Let the retrained models take part in the ranking of methods, too."},
     {"audit.shadows", SETTING_INT, AT(audit.shadows), "0", SPAN(0, 65536), .multiple = 2,
      .unit = "models",
      .help =
@@ -192,7 +218,7 @@ static const struct setting general[] = {
              "are compared with retrained shadows; else with shadows of the other half, which is "
              "cheaper, but not quite what retraining gives."},
     {"audit.origins", SETTING_TEXTS, AT(audit.origins),
-     .help = "Names of the origins that have shadows. Empty: all."},
+     .help = "Names of the origins that have shadows. Empty: all but ensembles."},
     {"audit.variance", SETTING_CHOICE, AT(audit.variance), "auto", "auto|sample|pooled",
      .help = "Variances of LiRA's Gaussians: of each target by itself, or the mean over all "
              "targets of their variances; auto: pooled below 64 shadows. The centre is the mean."},

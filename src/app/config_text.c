@@ -78,6 +78,11 @@ static void print_origins(FILE *f, const struct config *cfg)
     for (int k = 0; k < cfg->n_origin; k++) {
         int n = 0;
         fprintf(f, "  %s: {", cfg->origin[k].name);
+        if (cfg->origin[k].file) {
+            fputs("file: ", f);
+            setting_print_text(f, cfg->origin[k].file);
+            n++;
+        }
         for (int i = 0; i < t.n; i++) {
             const struct setting *s = &t.row[i];
             const void *mine = is_train(s) ? train_field(&cfg->origin[k].train, s) : NULL;
@@ -152,14 +157,16 @@ char *config_train_text(const struct config *cfg, const struct train_opts *train
 void config_print_wrapped(FILE *f, const char *text, int indent)
 {
     int column = 0;
-    while (*text) {
-        int len = (int)strcspn(text, " ");
-        if (column > 0 && column + 1 + len > 80) {
+    for (const char *gap = ""; *text;) {
+        int len = (int)strcspn(text, " |"); /* lines also end behind the bars of long choices */
+        len += text[len] == '|';
+        if (column > 0 && column + (int)strlen(gap) + len > 80) {
             fputc('\n', f);
             column = 0;
         }
         column += column == 0 ? fprintf(f, "%*s%.*s", indent, "", len, text)
-                              : fprintf(f, " %.*s", len, text);
+                              : fprintf(f, "%s%.*s", gap, len, text);
+        gap = text[len] == ' ' ? " " : "";
         text += len + strspn(text + len, " ");
     }
     fputc('\n', f);
@@ -261,7 +268,9 @@ static void print_reference(FILE *f, int markdown)
         "Models to train, by name: a mapping of names to overrides of train.*, such as {origin: "
         "{}, "
         "origin_gr: {train.restriction.alpha: 0.005}}. Default: {origin: {}}. Each has a retrained "
-        "twin: origin has retrain, origin_gr has retrain_gr, any other X has retrain_X.";
+        "twin: origin has retrain, origin_gr has retrain_gr, any other X has retrain_X. With "
+        "{file: "
+        "MODEL.h5} it is that model, such as what an earlier request left, and is not trained.";
     static const char methods[] =
         "Models to make by unlearning: a list of entries {name: NAME, method: iau, ...}. On the "
         "command line an entry goes by its name: --methods.NAME.lr=0.01.";

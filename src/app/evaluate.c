@@ -17,13 +17,12 @@ static int load_entry(struct results *r, struct entry *entry, const struct stage
 {
     int rc = IAU_OK;
     char *settings = NULL;
-    TRY(model_file_read(&entry->file, r->job, s->path));
+    TRY(model_file_read(&entry->file, r->job, &s->train, s->path));
     record_drop(&entry->file.record, "/gradient_sum");
     entry->stage = s;
     TRY(stage_settings(r->job, s, &settings));
-    rc = output_compare(s->path, record_text(&entry->file.record, "/", "settings", NULL), settings,
-                        IAU_ERR_DATA,
-                        "make it again with `iau run --force`, or set what it was made with");
+    rc = stage_compare(s, record_text(&entry->file.record, "/", "settings", NULL), settings,
+                       "make it again with `iau run --force`, or set what it was made with");
     TRY(comm_agree(r->job->comm, rc));
 out:
     free(settings);
@@ -77,10 +76,10 @@ static int evaluate_entry(struct results *r, struct entry *entry)
                                                 [SET_TEST] = &job->sets.test};
     struct entry *twin = results_twin(r, entry->stage);
     TRY(job_engine(job, &entry->stage->train, &e));
-    TRY(evaluate_model(&entry->evaluation, &e, sets, entry->file.w, twin ? twin->file.w : NULL,
-                       entry->stage->name));
+    TRY(evaluate_model(&entry->evaluation, &e, sets, &entry->file.model,
+                       twin ? &twin->file.model : NULL, entry->stage->name));
     entry->findings = (struct findings){.attack_forget = NAN, .attack_test = NAN};
-    if (r->audit)
+    if (r->audit && entry->file.model.n == 1) /* shadows are single models */
         TRY(evidence_examine(&entry->findings, &r->evidence, &e, entry->file.w,
                              job_audit_origin(r->audit, entry->stage),
                              job_audit_method(r->audit, entry->stage), entry->stage->name));

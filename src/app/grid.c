@@ -104,19 +104,19 @@ static int add_axis(struct grid *g, const char *path, const char *key,
     return IAU_OK;
 }
 
-/* An override would lose against the grid. */
-static int check_override(const struct grid *g, const char *override)
+/* The last override that sets what an axis varies, or NULL. */
+static const char *find_override(const struct grid_axis *axis, int n_override,
+                                 const char *const *override)
 {
-    for (int i = 0; i < g->n_axis; i++) {
-        size_t n = strlen(g->axis[i].key);
-        if (strncmp(override + 2, g->axis[i].key, n) == 0 && override[2 + n] == '=')
-            return FAIL(IAU_ERR_CONFIG, "%s: campaign.grid varies this setting", override);
-    }
-    return IAU_OK;
+    size_t n = strlen(axis->key);
+    for (int i = n_override; i-- > 0;)
+        if (strncmp(override[i] + 2, axis->key, n) == 0 && override[i][2 + n] == '=')
+            return override[i];
+    return NULL;
 }
 
-int grid_read(struct grid *g, const char *path, const char *text, int n_override,
-              const char *const *override)
+/* All axes of a text, which may have none. */
+static int read_axes(struct grid *g, const char *path, const char *text)
 {
     int rc = IAU_OK;
     struct config_items items = {0};
@@ -125,17 +125,51 @@ int grid_read(struct grid *g, const char *path, const char *text, int n_override
     for (int i = 0; i < items.n; i++)
         if (axis_key(&items.v[i]) && items.v[i].kind != ITEM_SECTION)
             TRY(add_axis(g, path, axis_key(&items.v[i]), &items.v[i].text));
+out:
+    config_items_free(&items);
+    return rc;
+}
+
+int grid_read(struct grid *g, const char *path, const char *text, int n_override,
+              const char *const *override)
+{
+    int rc = IAU_OK;
+    TRY(read_axes(g, path, text));
     if (g->n_axis == 0)
         TRY(FAIL(IAU_ERR_CONFIG,
                  "%s: has no campaign.grid: settings with lists of values, such as campaign: "
                  "{grid: {forget.seed: [1, 2]}}",
                  path));
-    for (int i = 0; i < n_override; i++)
-        TRY(check_override(g, override[i]));
+    for (int i = 0; i < g->n_axis; i++) {
+        const char *loser = find_override(&g->axis[i], n_override, override);
+        if (loser)
+            TRY(FAIL(IAU_ERR_CONFIG, "%s: campaign.grid varies this setting", loser));
+    }
 out:
-    config_items_free(&items);
     if (rc != IAU_OK)
         grid_free(g);
+    return rc;
+}
+
+int grid_is_wanted(const char *path, const char *text, int n_override, const char *const *override,
+                   int *wanted)
+{
+    struct grid g;
+    int n_set = 0, rc = read_axes(&g, path, text);
+    const char *left = NULL, *set = NULL;
+    for (int i = 0; i < g.n_axis; i++) {
+        const char *found = find_override(&g.axis[i], n_override, override);
+        n_set += found != NULL;
+        set = found ? found : set;
+        left = found ? left : g.axis[i].key;
+    }
+    *wanted = g.n_axis > 0 && n_set == 0;
+    if (rc == IAU_OK && set && left)
+        rc = FAIL(IAU_ERR_CONFIG,
+                  "%s: campaign.grid varies this setting: set %s and all others that it varies, to "
+                  "run one task of it, or none, to run all",
+                  set, left);
+    grid_free(&g);
     return rc;
 }
 

@@ -2,10 +2,12 @@
 #include "app/job.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -160,21 +162,29 @@ out:
     return rc;
 }
 
-int job_check_folder(const char *key, const char *folder)
+/* The folder, or its nearest parent that is there; the caller frees, NULL when memory is short. */
+static char *nearest_folder(const char *folder)
 {
     struct stat st;
-    int rc = IAU_OK;
-    char *part = mem_strdup(folder), *slash = NULL;
-    if (!part)
-        return FAIL(IAU_ERR_MEM, "no memory for a file name");
-    while (stat(part, &st) != 0 && errno == ENOENT && strcmp(part, ".") != 0 &&
+    char *part = mem_strdup(folder);
+    while (part && stat(part, &st) != 0 && errno == ENOENT && strcmp(part, ".") != 0 &&
            strcmp(part, "/") != 0) {
-        slash = strrchr(part, '/');
+        char *slash = strrchr(part, '/');
         if (slash)
             slash[slash == part] = '\0';
         else
             strcpy(part, "."); /* fits: a path has at least one character */
     }
+    return part;
+}
+
+int job_check_folder(const char *key, const char *folder)
+{
+    struct stat st;
+    int rc = IAU_OK;
+    char *part = nearest_folder(folder);
+    if (!part)
+        return FAIL(IAU_ERR_MEM, "no memory for a file name");
     if (stat(part, &st) != 0)
         rc = FAIL(IAU_ERR_IO, "cannot use %s %s: %s", key, folder, strerror(errno));
     else if (!S_ISDIR(st.st_mode))
@@ -183,6 +193,22 @@ int job_check_folder(const char *key, const char *folder)
         rc = FAIL(IAU_ERR_IO, "cannot use %s %s: %s: %s", key, folder, part, strerror(errno));
     free(part);
     return rc;
+}
+
+int job_check_disk(const char *folder, double n_bytes)
+{
+    struct statvfs fs;
+    char *part = nearest_folder(folder);
+    int is_known = part && statvfs(part, &fs) == 0;
+    free(part);
+    if (!part)
+        return FAIL(IAU_ERR_MEM, "no memory for a file name");
+    double free_bytes = is_known ? (double)fs.f_bavail * (double)fs.f_frsize : INFINITY;
+    if (n_bytes > free_bytes)
+        return FAIL(IAU_ERR_IO,
+                    "%s has room for %.1f MiB, and the files of ensembles take up to %.1f", folder,
+                    free_bytes / 1048576, n_bytes / 1048576);
+    return IAU_OK;
 }
 
 int job_open(struct job *job, const struct cli *cli, int may_import, const struct comm *comm)

@@ -36,7 +36,7 @@ static int run(const struct cli *cli, const struct comm *comm)
     case COMMAND_AUDIT:
         return command_audit(cli, comm);
     case COMMAND_RUN:
-        return command_run(cli, comm);
+        return command_run_config(cli, comm);
     case COMMAND_INSPECT:
         return command_inspect(cli, comm);
     case COMMAND_CAMPAIGN:

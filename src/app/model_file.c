@@ -104,6 +104,45 @@ out:
     return rc;
 }
 
+/* Where model k of those in a file is, below /params and /buffers. */
+enum { PLACE_CHARS = 64 };
+static const char *place_of(char place[PLACE_CHARS], const char *group, const struct train_opts *t,
+                            int64_t k)
+{
+    if (!train_is_ensemble(t))
+        return group;
+    int n = snprintf(place, PLACE_CHARS, "%s/shard_%lld", group, (long long)(k / t->slices));
+    if (t->slices > 1)
+        snprintf(place + n, (size_t)(PLACE_CHARS - n), "/slice_%lld", (long long)(k % t->slices));
+    return place;
+}
+
+static int add_models(struct record *r, const struct model *m, const struct train_opts *t,
+                      const float *w)
+{
+    int rc = IAU_OK;
+    char place[PLACE_CHARS];
+    for (int64_t k = 0; k < t->shards * t->slices; k++, w += model_state_floats(m)) {
+        TRY(checkpoint_add_floats(r, m, place_of(place, "/params", t, k), w));
+        TRY(checkpoint_add_buffers(r, m, place_of(place, "/buffers", t, k), w));
+    }
+out:
+    return rc;
+}
+
+static int get_models(const struct record *r, const char *path, const struct model *m,
+                      const struct train_opts *t, float *w)
+{
+    int rc = IAU_OK;
+    char place[PLACE_CHARS];
+    for (int64_t k = 0; k < t->shards * t->slices; k++, w += model_state_floats(m)) {
+        TRY(checkpoint_get_floats(r, path, m, place_of(place, "/params", t, k), w));
+        TRY(checkpoint_get_buffers(r, path, m, place_of(place, "/buffers", t, k), w));
+    }
+out:
+    return rc;
+}
+
 static int write_file(const struct job *job, const struct stage *s, const char *settings,
                       const struct outcome *o, const struct cost *cost, const struct needs *needs,
                       int same_bytes)
@@ -111,8 +150,7 @@ static int write_file(const struct job *job, const struct stage *s, const char *
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
     struct record r = {0};
-    TRY(checkpoint_add_floats(&r, &job->model, "/params", o->w));
-    TRY(checkpoint_add_buffers(&r, &job->model, "/buffers", o->w));
+    TRY(add_models(&r, &job->model, &s->train, o->w));
     TRY(add_identity(&r, s, settings, digest));
     TRY(history_to_record(&o->history, &r, "/history"));
     TRY(add_cost(&r, cost, needs));
@@ -140,9 +178,11 @@ int model_file_write(const struct job *job, const struct stage *s, const char *s
     return rc;
 }
 
-static int read_file(struct model_file *f, const struct job *job, const char *path)
+static int read_file(struct model_file *f, const struct job *job, const struct train_opts *train,
+                     const char *path)
 {
     int rc = IAU_OK;
+    int64_t n = model_state_floats(&job->model);
     TRY(record_read(&f->record, path));
     if (strcmp(record_text(&f->record, "/", "format", ""), MODEL_FORMAT) != 0)
         TRY(FAIL(IAU_ERR_FORMAT, "%s is no model file of iau", path));
@@ -153,21 +193,25 @@ static int read_file(struct model_file *f, const struct job *job, const char *pa
     if (strcmp(record_text(&f->record, "/provenance", "data_digest", ""), job->dataset.digest) != 0)
         TRY(FAIL(IAU_ERR_DATA, "%s was trained on other data than %s: the digests differ", path,
                  job->dataset.path));
-    f->w = mem_alloc(model_state_floats(&job->model), sizeof *f->w);
+    f->w = mem_alloc(train->shards * train->slices * n, sizeof *f->w);
     if (!f->w)
         TRY(FAIL(IAU_ERR_MEM, "no memory for %lld parameters", (long long)job->model.n_param));
-    TRY(checkpoint_get_floats(&f->record, path, &job->model, "/params", f->w));
-    TRY(checkpoint_get_buffers(&f->record, path, &job->model, "/buffers", f->w));
+    TRY(get_models(&f->record, path, &job->model, train, f->w));
+    f->model = (struct ensemble){.n = (int)train->shards,
+                                 .w = f->w + (train->slices - 1) * n,
+                                 .stride = train->slices * n,
+                                 .rule = job->cfg.evaluate.aggregate};
     record_drop(&f->record, "/params"); /* they are in f->w now */
     record_drop(&f->record, "/buffers");
 out:
     return rc;
 }
 
-int model_file_read(struct model_file *f, const struct job *job, const char *path)
+int model_file_read(struct model_file *f, const struct job *job, const struct train_opts *train,
+                    const char *path)
 {
     *f = (struct model_file){0};
-    int rc = comm_agree(job->comm, read_file(f, job, path));
+    int rc = comm_agree(job->comm, read_file(f, job, train, path));
     if (rc != IAU_OK)
         model_file_free(f);
     return rc;

@@ -8,7 +8,7 @@
 #include "core/memory.h"
 #include "core/timer.h"
 #include "data/shard.h"
-#include "unlearn/method.h"
+#include "unlearn/sisa.h"
 
 /* Seconds a sample's gradient takes here: a few units of real samples, timed. */
 static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
@@ -61,6 +61,24 @@ static double rank_mib(const struct job *job, const struct stage *s, const struc
     return (rows + params + units) / 1048576;
 }
 
+/* The same of an ensemble, with a line of its own. */
+static int ensemble_load(const struct job *job, const struct stage *s, struct unlearn_load *load)
+{
+    int rc = IAU_OK;
+    struct sisa_plan plan;
+    const struct train_opts *t = &s->train;
+    TRY(sisa_plan_init(&plan, &job->dataset, t, stage_training_set(job, s),
+                       stage_forgotten_set(job, s)));
+    *load = sisa_plan_load(&plan);
+    load->rows += (double)job->sets.valid.n;
+    log_line("%s: %lld of %lld shards to train, %lld models of %lld; up to %.1f MiB of files",
+             s->name, (long long)plan.n_shard, (long long)t->shards, (long long)plan.n_state,
+             (long long)(t->shards * t->slices), sisa_plan_bytes(&plan, &job->model) / 1048576);
+out:
+    sisa_plan_free(&plan);
+    return comm_agree(job->comm, rc);
+}
+
 /* What a stage works on, in all its epochs or steps. */
 static struct unlearn_load stage_load(const struct job *job, const struct stage *s)
 {
@@ -93,7 +111,10 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
     if (state != OUTPUT_DONE) {
         TRY(job_engine(job, &s->train, &e));
         TRY(time_gradient(job, &e, &gradient_s));
-        load = stage_load(job, s);
+        if (train_is_ensemble(&s->train))
+            TRY(ensemble_load(job, s, &load));
+        else
+            load = stage_load(job, s);
         mib = rank_mib(job, s, &e, (int64_t)ceil(load.rows / job->comm->size));
     }
     log_line("%-16s %-8s %-7s %9.0f %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind),
@@ -139,6 +160,8 @@ int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds,
         "data %s: %lld to train on (of which %lld to forget), %lld for validation, %lld to test",
         job->dataset.path, (long long)job->sets.train.n, (long long)job->sets.forget.n,
         (long long)job->sets.valid.n, (long long)job->sets.test.n);
+    if (job->cfg.forget.poison)
+        log_line("forget.poison: those to forget have wrong labels in training");
     log_line("model: %lld parameters in %d tensors", (long long)job->model.n_param,
              job->model.n_tensor);
     if (kinds)

@@ -1,6 +1,7 @@
 /* results.h5: all models of a config in one file, which is replaced as a whole. */
 #include "app/results.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,45 @@ static int find_floor(struct results *r, int origin)
     return rc;
 }
 
+double results_seconds(const struct entry *entry)
+{
+    const struct record_array *a = record_find(&entry->file.record, "/cost/seconds_total");
+    return a ? record_value(a, 0) : NAN;
+}
+
+int results_is_ranked(const struct results *r, const struct entry *entry)
+{
+    const struct stage *s = entry->stage;
+    int is_retrained = s && s->kind != STAGE_ORIGIN && stage_trains(r->job, s);
+    return s && s->kind != STAGE_ORIGIN &&
+           (!is_retrained || (r->job->cfg.evaluate.rank_retrain && s->kind == STAGE_RETRAIN &&
+                              results_twin(r, s) == entry));
+}
+
+static int rank_methods(struct results *r)
+{
+    int n = 0;
+    struct ranking *all = mem_alloc(r->stages->n, sizeof *all);
+    if (!all)
+        return FAIL(IAU_ERR_MEM, "no memory for the ranking");
+    for (int i = 0; i < r->stages->n; i++) {
+        const struct entry *entry = &r->entry[i];
+        const struct metrics *m = &entry->metrics;
+        if (results_is_ranked(r, entry))
+            all[n++] = (struct ranking){
+                .value = {[RANK_REMOVAL] = metrics_value(m, "mia_confidence_auc"),
+                          [RANK_REMOVAL_GAP] = metrics_value(m, "gap_mia_confidence_auc"),
+                          [RANK_EFFICIENCY] = results_seconds(entry),
+                          [RANK_UTILITY] = metrics_value(m, "accuracy_test")}};
+    }
+    ranking_fill(all, n);
+    for (int i = r->stages->n; i-- > 0;)
+        if (results_is_ranked(r, &r->entry[i]))
+            r->entry[i].ranking = all[--n];
+    free(all);
+    return IAU_OK;
+}
+
 int results_complete(struct results *r)
 {
     int rc = IAU_OK, n_origin = r->job->cfg.n_origin;
@@ -55,6 +95,7 @@ int results_complete(struct results *r)
         if (twin)
             TRY(metrics_add_gaps(&entry->metrics, &twin->metrics));
     }
+    TRY(rank_methods(r));
 out:
     return rc;
 }
@@ -79,6 +120,8 @@ static int copy_arrays(struct record *to, const struct record *from, const char 
 
 static const char *what_it_is(const struct config *cfg, const struct stage *s)
 {
+    if (s->is_given)
+        return "A model given as a file: what methods start from.";
     if (s->kind == STAGE_ORIGIN)
         return "Training on all samples, those to forget included: what methods start from.";
     return method_of(s->kind == STAGE_METHOD ? cfg->method[s->index].method : METHOD_RETRAIN)->help;
@@ -97,12 +140,38 @@ static int describe_entry(const struct results *r, const struct entry *entry, st
     TRY(record_set_text(out, path, "origin", cfg->origin[s->origin].name));
     TRY(record_set_text(out, path, "file", s->path));
     TRY(record_set_text(out, path, "model_digest", entry->file.digest));
+    if (entry->file.model.n > 1) {
+        TRY(record_set_i64(out, path, "models", entry->file.model.n));
+        TRY(record_set_text(out, path, "aggregate",
+                            entry->file.model.rule == AGGREGATE_VOTE ? "vote" : "mean"));
+    }
     TRY(record_set_text(out, path, "settings", record_text(from, "/", "settings", "")));
     snprintf(path, sizeof path, stage_counts_epochs(r->job, s) ? "/epochs/%s" : "/steps/%s",
              s->name);
     TRY(copy_arrays(out, from, "/history", path));
+    snprintf(path, sizeof path, "/trials/%s", s->name);
+    TRY(copy_arrays(out, from, "/trials", path));
     snprintf(path, sizeof path, "/cost/%s", s->name);
     TRY(copy_arrays(out, from, "/cost", path));
+out:
+    return rc;
+}
+
+static int add_ranking(const struct entry *entry, struct record *out)
+{
+    int rc = IAU_OK;
+    char path[256];
+    for (int k = 0; k < N_RANKING; k++) {
+        double rank = entry->ranking.rank[k];
+        if (isnan(rank))
+            continue;
+        snprintf(path, sizeof path, "/ranking/%s/%s", entry->stage->name,
+                 ranking_name((enum ranking_key)k));
+        TRY(record_add_scalar(out, path, rank));
+        TRY(record_set_text(out, path, "direction", "lower"));
+        TRY(record_set_f64(out, path, "ideal", 1));
+        TRY(record_set_text(out, path, "unit", "rank"));
+    }
 out:
     return rc;
 }
@@ -115,6 +184,8 @@ static int add_entry(const struct results *r, const struct entry *entry, struct 
     TRY(evaluation_to_record(&entry->evaluation, name, r->job->cfg.evaluate.samples, out));
     TRY(findings_to_record(&entry->findings, name, out));
     TRY(describe_entry(r, entry, out));
+    if (results_is_ranked(r, entry))
+        TRY(add_ranking(entry, out));
 out:
     return rc;
 }

@@ -10,7 +10,7 @@
 #include "core/log.h"
 #include "core/memory.h"
 #include "io/file.h"
-#include "unlearn/method.h"
+#include "unlearn/sisa.h"
 
 const char *stage_kind_name(enum stage_kind k)
 {
@@ -48,10 +48,13 @@ static int fill(struct stage *s, const struct job *job, enum stage_kind kind, in
     s->folder = config_folder(cfg, stage_scope(kind), index);
     s->name = stage_name(cfg, kind, index);
     char *origins = config_folder(cfg, SCOPE_ORIGIN, origin);
+    const char *given = cfg->origin[origin].file;
+    s->is_given = kind == STAGE_ORIGIN && given;
     if (s->folder && s->name && origins) {
-        s->path = job_path(s->folder, s->name, ".h5");
+        s->path = s->is_given ? mem_strdup(given) : job_path(s->folder, s->name, ".h5");
         s->restart_path = job_path(s->folder, s->name, ".restart.h5");
-        s->origin_path = job_path(origins, cfg->origin[origin].name, ".h5");
+        s->origin_path =
+            given ? mem_strdup(given) : job_path(origins, cfg->origin[origin].name, ".h5");
     }
     free(origins);
     return s->path && s->restart_path && s->origin_path
@@ -153,6 +156,9 @@ static char *settings_text(const struct job *job, const struct stage *s, const c
     if (settings) {
         int at =
             snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
+        if (*job->cfg.data.without)
+            at += snprintf(settings + at, (size_t)(size - at), "without.digest = %s\n",
+                           job->train_digest);
         if (s->kind != STAGE_ORIGIN || job->cfg.forget.poison)
             at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n",
                            job->forget_digest);
@@ -178,6 +184,15 @@ out:
     return rc;
 }
 
+int stage_compare(const struct stage *s, const char *there, const char *settings,
+                  const char *advice)
+{
+    static const char *const sections[] = {"data.", "model.", NULL};
+    return s->is_given
+               ? output_compare_sections(s->path, there, settings, sections, IAU_ERR_DATA, advice)
+               : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
+}
+
 /* Rank 0: `any_parent`: the origin's digest is not known yet. */
 static int find_on_root(const struct job *job, const struct stage *s, const char *settings,
                         int any_parent, enum output_state *state)
@@ -187,6 +202,12 @@ static int find_on_root(const struct job *job, const struct stage *s, const char
                        .settings = settings,
                        .unknown = any_parent ? parent_key : NULL};
     *state = OUTPUT_MISSING;
+    if (s->is_given) {
+        *state = OUTPUT_DONE;
+        return file_exists(s->path) == 1
+                   ? IAU_OK
+                   : FAIL(IAU_ERR_IO, "%s is not there, the file of origin %s", s->path, s->name);
+    }
     return file_is_directory(s->folder) ? output_find(&o, job->cli->force, state) : IAU_OK;
 }
 
@@ -229,8 +250,30 @@ out:
     return rc;
 }
 
+const struct index_set *stage_forgotten_set(const struct job *job, const struct stage *s)
+{
+    return stage_trains(job, s) ? NULL : &job->sets.forget;
+}
+
+/* Have the shards of an ensemble samples enough, and the files room? @param n_bytes  of the folder
+ * that earlier stages need; grows */
+static int check_ensemble(const struct job *job, const struct stage *s, double *n_bytes)
+{
+    int rc = IAU_OK;
+    struct sisa_plan plan;
+    TRY(sisa_plan_init(&plan, &job->dataset, &s->train, stage_training_set(job, s),
+                       stage_forgotten_set(job, s)));
+    TRY(sisa_plan_check(&plan, &job->model, s->name));
+    *n_bytes += sisa_plan_bytes(&plan, &job->model);
+    if (job->comm->rank == 0)
+        TRY(job_check_disk(s->folder, *n_bytes));
+out:
+    sisa_plan_free(&plan);
+    return rc;
+}
+
 /* Can a stage that is yet to run write its file and train on its samples? */
-static int check_stage(const struct job *job, const struct stage *s)
+static int check_stage(const struct job *job, const struct stage *s, double *n_bytes)
 {
     struct batch_opts batch = trainer_batch_opts(&s->train);
     struct shard_plan plan;
@@ -238,7 +281,9 @@ static int check_stage(const struct job *job, const struct stage *s)
     int rc = IAU_OK;
     if (job->comm->rank == 0)
         TRY(job_check_folder(config_folder_key(&job->cfg, stage_scope(s->kind)), s->folder));
-    if (stage_trains(job, s))
+    if (train_is_ensemble(&s->train))
+        TRY(check_ensemble(job, s, n_bytes));
+    else if (stage_trains(job, s))
         TRY(batches_plan(&plan, &left_out, s->name, model_has_groups(&job->model), &batch,
                          stage_training_set(job, s)->n));
 out:
@@ -248,13 +293,17 @@ out:
 int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds)
 {
     int rc = IAU_OK;
+    double n_bytes = 0;
+    const char *folder = "";
     for (int i = 0; i < l->n; i++) {
         enum output_state state;
         if (!(kinds & 1u << l->stage[i].kind))
             continue;
         TRY(stage_preview(job, &l->stage[i], kinds, &state));
+        n_bytes = strcmp(folder, l->stage[i].folder) == 0 ? n_bytes : 0;
+        folder = l->stage[i].folder;
         if (state != OUTPUT_DONE)
-            TRY(comm_agree(job->comm, check_stage(job, &l->stage[i])));
+            TRY(comm_agree(job->comm, check_stage(job, &l->stage[i], &n_bytes)));
     }
 out:
     return rc;

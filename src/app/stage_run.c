@@ -7,12 +7,20 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
+#include "unlearn/sisa.h"
 #include "unlearn/tune.h"
 
 static int run_training(struct job *job, const struct stage *s, struct restart *restart,
                         struct engine *e, struct outcome *o)
 {
     struct train_opts opts = s->train;
+    if (train_is_ensemble(&opts))
+        return sisa_run(o, &(struct sisa){.engine = e,
+                                          .train = &opts,
+                                          .set = stage_training_set(job, s),
+                                          .valid = &job->sets.valid,
+                                          .restart = restart,
+                                          .name = s->name});
     if (s->kind != STAGE_ORIGIN)
         opts.gradient_sum = 0; /* it serves later requests to forget, which start from origins */
     struct trainer t = {.engine = e,
@@ -30,13 +38,16 @@ static int run_training(struct job *job, const struct stage *s, struct restart *
 static int check_origin(const struct job *job, const struct stage *s,
                         const struct model_file *origin)
 {
-    const struct stage parent = {.kind = STAGE_ORIGIN, .index = s->origin, .origin = s->origin};
+    const struct stage parent = {.kind = STAGE_ORIGIN,
+                                 .index = s->origin,
+                                 .origin = s->origin,
+                                 .is_given = job->cfg.origin[s->origin].file != NULL,
+                                 .path = s->origin_path};
     char *settings = NULL;
     int rc = IAU_OK;
     TRY(stage_settings(job, &parent, &settings));
-    rc = output_compare(s->origin_path, record_text(&origin->record, "/", "settings", NULL),
-                        settings, IAU_ERR_DATA,
-                        "make it again with `iau train --force`, or set what it was made with");
+    rc = stage_compare(&parent, record_text(&origin->record, "/", "settings", NULL), settings,
+                       "make it again with `iau train --force`, or set what it was made with");
     TRY(comm_agree(job->comm, rc));
 out:
     free(settings);
@@ -52,7 +63,7 @@ static int run_method(struct job *job, const struct stage *s, struct restart *re
     struct model_file origin = {0};
     double *sum = NULL, loss_sum = NAN;
     const char *why = NULL;
-    TRY(model_file_read(&origin, job, s->origin_path));
+    TRY(model_file_read(&origin, job, &s->train, s->origin_path));
     TRY(check_origin(job, s, &origin));
     if (method->uses_gradient_sum && opts->iau.cache == IAU_CACHE_AUTO)
         TRY(comm_agree(job->comm, model_file_gradient_sum(&origin, job, &sum, &loss_sum, &why)));
@@ -77,6 +88,14 @@ out:
     return comm_agree(job->comm, rc);
 }
 
+/* Rank 0. */
+static int remove_restart_files(const struct stage *s)
+{
+    int rc = restart_remove(s->restart_path);
+    return rc == IAU_OK && train_is_ensemble(&s->train) ? sisa_remove(s->restart_path, &s->train)
+                                                        : rc;
+}
+
 /* Make and write; the restart files have served when the model file is in place. */
 static int make(struct job *job, const struct stage *s, const char *settings, int resume)
 {
@@ -88,6 +107,7 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
                               .name = s->name,
                               .opts = job->cfg.checkpoint,
                               .resume = resume,
+                              .force = job->cli->force,
                               .strict = job->cli->strict,
                               .mixed = !job->machine.same_bytes};
     mem_peak_reset();
@@ -96,7 +116,7 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
     TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
                              : run_method(job, s, &restart, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
-    TRY(comm_agree(job->comm, job->comm->rank == 0 ? restart_remove(s->restart_path) : IAU_OK));
+    TRY(comm_agree(job->comm, job->comm->rank == 0 ? remove_restart_files(s) : IAU_OK));
 out:
     outcome_free(&o);
     engine_free(&e);

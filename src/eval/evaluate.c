@@ -9,16 +9,18 @@
 
 #include "core/error.h"
 #include "core/memory.h"
-#include "kernel/vector.h"
+#include "data/poison.h"
 
-enum { VALUE_KL = N_VALUE, VALUE_JS, VALUE_AGREE, N_EVAL_VALUE };
+enum { VALUE_TRUE = N_VALUE, VALUE_KL, VALUE_JS, VALUE_AGREE, N_EVAL_VALUE };
 
 struct scan {
     struct engine *e;
-    const float *w, *reference;
+    const struct ensemble *model, *reference;
     struct work work;
     struct sums *sums;
-    float *p; /* [n_thread][n_class][lanes]: the model's probabilities beside the reference's */
+    const int32_t *truth; /* [n_local]; where labels are wrong; or NULL */
+    float *p; /* [n_thread][2][n_class][lanes]: the model's probabilities beside the reference's,
+                 and room for an ensemble's */
     float *feature; /* [n_local][N_MIA_FEATURE] */
 };
 
@@ -43,20 +45,26 @@ static double divergence(double p, double q)
     return p > 0 ? p * (log(p) - log(fmax(q, 1e-30))) : 0;
 }
 
+/* The likeliest class of lane i of [n_class][lanes]; of equal ones the first. */
+static int predicted(const float *p, int n_class, int lanes, int i)
+{
+    int best = 0;
+    for (int c = 1; c < n_class; c++)
+        best = p[c * lanes + i] > p[best * lanes + i] ? c : best;
+    return best;
+}
+
 /* Divergences of p from q in nats and whether both predict the same class, for lane i of two
  * [n_class][lanes] arrays. */
 static void compare_lane(const float *p, const float *q, int n_class, int lanes, int i,
                          double value[N_EVAL_VALUE])
 {
-    int best_p = 0, best_q = 0;
     for (int c = 0; c < n_class; c++) {
         double a = p[c * lanes + i], b = q[c * lanes + i], middle = (a + b) / 2;
         value[VALUE_KL] += divergence(a, b);
         value[VALUE_JS] += (divergence(a, middle) + divergence(b, middle)) / 2;
-        best_p = p[c * lanes + i] > p[best_p * lanes + i] ? c : best_p;
-        best_q = q[c * lanes + i] > q[best_q * lanes + i] ? c : best_q;
     }
-    value[VALUE_AGREE] += best_p == best_q;
+    value[VALUE_AGREE] += predicted(p, n_class, lanes, i) == predicted(q, n_class, lanes, i);
 }
 
 static void unit_scan(struct worker *wk, void *ctx, int64_t i)
@@ -64,18 +72,20 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
     const struct scan *s = ctx;
     const struct model *m = s->e->model;
     struct unit *u = &wk->unit;
-    int64_t first = i * s->e->unit;
+    int64_t first = i * s->e->unit, n_p = (int64_t)m->n_class * u->lanes;
+    float *p = s->p + 2 * n_p * wk->thread;
     sweep_gather(s->e, &s->work, i, u);
-    model_forward(m, s->w, u);
+    ensemble_forward(s->model, m, u, p + n_p);
     double value[N_EVAL_VALUE] = {
         [VALUE_LOSS] = unit_loss(u), [VALUE_CORRECT] = (double)unit_correct(m, u)};
     for (int k = 0; k < u->n; k++)
         mia_features(u->p + k, m->n_class, u->lanes, u->label[k],
                      s->feature + (first + k) * N_MIA_FEATURE);
+    for (int k = 0; s->truth && k < u->n; k++)
+        value[VALUE_TRUE] += predicted(u->p, m->n_class, u->lanes, k) == s->truth[first + k];
     if (s->reference) {
-        float *p = s->p + (int64_t)wk->thread * m->n_class * u->lanes;
-        memcpy(p, u->p, (size_t)(m->n_class * u->lanes) * sizeof *p);
-        model_forward(m, s->reference, u);
+        memcpy(p, u->p, (size_t)n_p * sizeof *p);
+        ensemble_forward(s->reference, m, u, p + n_p);
         for (int k = 0; k < u->n; k++)
             compare_lane(p, u->p, m->n_class, u->lanes, k, value);
     }
@@ -110,21 +120,25 @@ out:
 }
 
 static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
-                    const struct index_set *set, const float *w, const float *reference,
-                    struct labels *labels, const char *name)
+                    const struct index_set *set, const struct ensemble *model,
+                    const struct ensemble *reference, struct labels *labels, const char *name)
 {
     int rc = IAU_OK;
     struct set_result *out = &v->set[which];
     struct share share = {0};
     struct sums sums = {0};
     char what[96];
-    struct scan s = {.e = e, .w = w, .reference = reference, .sums = &sums};
-    *out = (struct set_result){set->n, NAN, NAN, NAN, NAN, NAN};
+    struct scan s = {.e = e, .model = model, .reference = reference, .sums = &sums};
+    *out = (struct set_result){set->n, NAN, NAN, NAN, NAN, NAN, NAN};
     if (set->n == 0)
         return IAU_OK;
     TRY(share_load(&share, e, set));
     s.work = share_work(e, &share);
-    s.p = mem_alloc((int64_t)e->n_thread * e->model->n_class * e->lanes, sizeof *s.p);
+    const struct poison *poison = which == SET_FORGET ? e->dataset->poison : NULL;
+    REQUIRE(!poison || poison->n == set->n);
+    if (poison)
+        s.truth = poison_truth(poison, share.first, share.rows.n);
+    s.p = mem_alloc((int64_t)e->n_thread * 2 * e->model->n_class * e->lanes, sizeof *s.p);
     s.feature = mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature);
     rc = !s.p || !s.feature
              ? FAIL(IAU_ERR_MEM, "no memory to evaluate %lld samples", (long long)set->n)
@@ -132,12 +146,13 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     TRY(comm_agree(e->comm, rc));
     sums_begin(&sums, &set->n);
     sweep_work(e, &s.work, unit_scan, &s);
-    e->cost.forwards += set->n * (reference ? 2 : 1);
+    e->cost.forwards += set->n * (model->n + (reference ? reference->n : 0));
     snprintf(what, sizeof what, "%s: evaluation on the %s set", name, eval_set_name(which));
     TRY(sweep_reduce(e, &sums, what));
     double n = (double)set->n;
     out->loss = sums_value(&sums, 0, VALUE_LOSS) / n;
     out->accuracy = sums_value(&sums, 0, VALUE_CORRECT) / n;
+    out->accuracy_true = s.truth ? sums_value(&sums, 0, VALUE_TRUE) / n : NAN;
     out->kl = reference ? sums_value(&sums, 0, VALUE_KL) / n : NAN;
     out->js = reference ? sums_value(&sums, 0, VALUE_JS) / n : NAN;
     out->agreement = reference ? sums_value(&sums, 0, VALUE_AGREE) / n : NAN;
@@ -208,8 +223,8 @@ static int attack_all(struct evaluation *v, int n_class, const struct labels *la
 }
 
 int evaluate_model(struct evaluation *v, struct engine *e,
-                   const struct index_set *const set[N_EVAL_SET], const float *w,
-                   const float *reference, const char *name)
+                   const struct index_set *const set[N_EVAL_SET], const struct ensemble *model,
+                   const struct ensemble *reference, const char *name)
 {
     int rc = IAU_OK;
     struct labels labels = {{NULL}};
@@ -220,11 +235,10 @@ int evaluate_model(struct evaluation *v, struct engine *e,
         v->threshold[f] = (struct threshold_result){NAN, NAN};
     e->phase = PHASE_EVALUATE;
     for (int s = 0; s < N_EVAL_SET; s++)
-        TRY(scan_set(v, e, s, set[s], w, reference, &labels, name));
-    if (reference) {
-        v->distance_reference = vector_distance(w, reference, e->model->n_param);
-        v->norm_reference = vector_norm(reference, e->model->n_param);
-    }
+        TRY(scan_set(v, e, s, set[s], model, reference, &labels, name));
+    if (reference)
+        ensemble_distance(model, reference, e->model->n_param, &v->distance_reference,
+                          &v->norm_reference);
     rc = e->comm->rank == 0 ? attack_all(v, e->model->n_class, &labels) : IAU_OK;
     TRY(comm_agree(e->comm, rc));
 out:

@@ -13,10 +13,10 @@ static const struct format {
 } formats[] = {
     {MODEL_FORMAT, "model", (const char *const[]){"/params", "/buffers", NULL}, 0},
     {RESULTS_FORMAT, "results",
-     (const char *const[]){"/epochs", "/steps", "/evaluation", "/roc", "/ranking", NULL}, 1},
+     (const char *const[]){"/epochs", "/steps", "/trials", "/evaluation", "/roc", NULL}, 1},
     {RESTART_FORMAT, "restart file", (const char *const[]){"/", NULL}, 0},
     {CAMPAIGN_FORMAT, "results of a campaign",
-     (const char *const[]){"/row", "/settings", "/metrics", NULL}, 1},
+     (const char *const[]){"/row", "/settings", "/metrics", "/trials", NULL}, 1},
     {SHADOW_FORMAT, "shadow model",
      (const char *const[]){"/params", "/buffers", "/targets", "/samples", NULL}, 0},
     {STATE_FORMAT, "state of a run", (const char *const[]){NULL}, 0},

@@ -84,6 +84,34 @@ int output_compare(const char *path, const char *there, const char *here, int co
     return FAIL(code, "%s was made with other settings: %s; %s", path, difference, advice);
 }
 
+/* The lines of a settings text that are in one of the sections. The caller frees. */
+static char *select_lines(const char *text, const char *const *sections)
+{
+    char *out = mem_alloc((int64_t)strlen(text) + 1, 1);
+    size_t at = 0, n;
+    for (const char *line = text; out && *line; line += n) {
+        n = strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n');
+        for (int i = 0; sections[i]; i++)
+            if (strncmp(line, sections[i], strlen(sections[i])) == 0) {
+                memcpy(out + at, line, n);
+                at += n;
+                break;
+            }
+    }
+    return out;
+}
+
+int output_compare_sections(const char *path, const char *there, const char *here,
+                            const char *const *sections, int code, const char *advice)
+{
+    char *a = there ? select_lines(there, sections) : NULL, *b = select_lines(here, sections);
+    int rc = b && (a || !there) ? output_compare(path, a, b, code, advice)
+                                : FAIL(IAU_ERR_MEM, "no memory for settings as text");
+    free(a);
+    free(b);
+    return rc;
+}
+
 /* Is the file at `path` made with the output's settings? */
 static int compare_file(const char *path, const struct output *o)
 {

@@ -121,13 +121,18 @@ out:
     return rc;
 }
 
+int restart_write(const struct restart *r, const struct engine *e, const struct restart_state *s)
+{
+    return comm_agree(e->comm, e->comm->rank == 0 ? write_file(r, e, s) : IAU_OK);
+}
+
 int restart_obey(struct restart *r, struct engine *e, int64_t word, int64_t step,
                  const struct restart_state *s)
 {
     if (!r || !word)
         return IAU_OK;
     double start = timer_now_s();
-    int rc = comm_agree(e->comm, e->comm->rank == 0 ? write_file(r, e, s) : IAU_OK);
+    int rc = restart_write(r, e, s);
     restart_begin(r, step);
     e->cost.seconds[PHASE_WRITE] += r->saved_s - start;
     if (rc != IAU_OK || (word & (DUE - 1)) == 0)

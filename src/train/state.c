@@ -9,9 +9,9 @@
 #include "core/log.h"
 #include "core/memory.h"
 
-static const char *const columns[] = {"epoch",      "loss_train",     "accuracy_train",
-                                      "loss_valid", "accuracy_valid", "lr",
-                                      "seconds_s",  "samples_per_s",  NULL};
+const char *const trainer_columns[] = {"epoch",      "loss_train",     "accuracy_train",
+                                       "loss_valid", "accuracy_valid", "lr",
+                                       "seconds_s",  "samples_per_s",  NULL};
 
 /* What a restart file holds of a state; returns the number of items. */
 enum { MAX_ITEM = 17 };
@@ -125,7 +125,7 @@ int training_init(struct training *s)
     int rc = IAU_OK;
     double start = timer_now_s();
     struct batch_opts batch = trainer_batch_opts(t->opts);
-    history_init(&s->state.history, columns);
+    history_init(&s->state.history, trainer_columns);
     TRY(batches_open(&s->batches, e, t->train, &batch, t->name));
     TRY(comm_agree(e->comm, allocate(s)));
     if (t->valid->n)

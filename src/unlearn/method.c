@@ -21,6 +21,7 @@ const struct method *method_of(enum method_name name)
         [METHOD_INFLUENCE] = &method_influence,
         [METHOD_FISHER] = &method_fisher,
         [METHOD_SSD] = &method_ssd,
+        [METHOD_SISA] = &method_sisa,
     };
     return method[name];
 }

@@ -162,7 +162,9 @@ out:
     return rc;
 }
 
-static int forget_ids(struct partition *p, const struct dataset *d, const char *path)
+/* The training rows of the ids in a file. */
+static int read_ids(struct index_set *set, const struct partition *p, const struct dataset *d,
+                    const char *path)
 {
     int rc = IAU_OK;
     struct id_list l = {0};
@@ -172,11 +174,38 @@ static int forget_ids(struct partition *p, const struct dataset *d, const char *
     if (!row)
         TRY(FAIL(IAU_ERR_MEM, "no memory for %lld ids", (long long)l.n));
     TRY(rows_of_ids(p, d, path, &l, row));
-    TRY(index_set_from_rows(&p->forget, PART_TRAIN, row, l.n));
+    TRY(index_set_from_rows(set, PART_TRAIN, row, l.n));
 out:
     free(row);
     free(l.id);
     return rc;
+}
+
+static int forget_ids(struct partition *p, const struct dataset *d, const char *path,
+                      const struct index_set *gone, const char *gone_path)
+{
+    int rc = IAU_OK;
+    TRY(read_ids(&p->forget, p, d, path));
+    for (int64_t i = 0; i < p->forget.n; i++) {
+        if (index_set_has(gone, p->forget.row[i]))
+            TRY(FAIL(IAU_ERR_DATA, "%s: names a sample, row %lld, that %s says is gone already",
+                     path, (long long)p->forget.row[i], gone_path));
+        if (!index_set_has(&p->train, p->forget.row[i]))
+            TRY(FAIL(IAU_ERR_DATA, "%s: names a sample, row %lld, that data.limit leaves out", path,
+                     (long long)p->forget.row[i]));
+    }
+out:
+    return rc;
+}
+
+/* Strike what is gone out of the shuffled training rows. */
+static void drop_rows(int64_t *order, int64_t *n, const struct index_set *gone)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < *n; i++)
+        if (!index_set_has(gone, order[i]))
+            order[kept++] = order[i];
+    *n = kept;
 }
 
 static int forget_classes(struct partition *p, const struct dataset *d,
@@ -205,22 +234,48 @@ out:
     return rc;
 }
 
+/* Use the first of the shuffled training rows, and as large a share of the validation samples. */
+static int limit_rows(struct partition *p, const struct data_opts *data, int64_t n,
+                      int64_t *n_train)
+{
+    struct index_set few = {0};
+    if (data->limit == 0 || data->limit >= n)
+        return IAU_OK;
+    int64_t n_valid = (int64_t)((double)data->limit * data->valid);
+    int rc = index_set_sample(&few, &p->valid, n_valid, (uint32_t)data->seed);
+    if (rc != IAU_OK)
+        return rc;
+    index_set_free(&p->valid);
+    p->valid = few;
+    *n_train = data->limit - n_valid;
+    return IAU_OK;
+}
+
 static int build(struct partition *p, const struct dataset *d, const struct data_opts *data,
                  const struct forget_opts *forget)
 {
     int rc = IAU_OK;
     int64_t *order = NULL, n_train = 0;
+    struct index_set gone = {0};
     int by_ids = forget && forget->ids && forget->ids[0];
     const char *source = by_ids ? forget->ids : "the request";
     TRY(split_train_valid(d->n[PART_TRAIN], data->valid, (uint32_t)data->seed, &order, &n_train,
                           &p->valid));
+    TRY(limit_rows(p, data, d->n[PART_TRAIN], &n_train));
     if (n_train == 0)
         TRY(FAIL(IAU_ERR_DATA, "data.valid = %g leaves none of %lld samples for training",
                  data->valid, (long long)d->n[PART_TRAIN]));
+    if (data->without && *data->without) {
+        TRY(read_ids(&gone, p, d, data->without));
+        drop_rows(order, &n_train, &gone);
+        if (n_train == 0)
+            TRY(FAIL(IAU_ERR_DATA, "%s names all training samples; nothing would be left",
+                     data->without));
+    }
     TRY(index_set_from_rows(&p->train, PART_TRAIN, order, n_train));
     TRY(index_set_all(&p->test, PART_TEST, d->n[PART_TEST]));
     if (by_ids)
-        TRY(forget_ids(p, d, forget->ids));
+        TRY(forget_ids(p, d, forget->ids, &gone, data->without));
     else if (forget && forget->classes.n)
         TRY(forget_classes(p, d, &forget->classes));
     else if (forget)
@@ -232,6 +287,7 @@ static int build(struct partition *p, const struct dataset *d, const struct data
                  (long long)n_train));
     TRY(index_set_minus(&p->retain, &p->train, &p->forget));
 out:
+    index_set_free(&gone);
     free(order);
     return rc;
 }

@@ -7,8 +7,9 @@
 #include "core/error.h"
 #include "core/log.h"
 
-static const char *const columns[] = {"trial",          "strength",  "loss_forget", "loss_valid",
-                                      "accuracy_valid", "objective", "seconds_s",   NULL};
+static const char *const columns[] = {"trial",      "strength",        "loss_forget",
+                                      "loss_valid", "accuracy_forget", "accuracy_valid",
+                                      "objective",  "seconds_s",       NULL};
 
 enum { N_SPREAD = 5 };
 static const double GOLDEN = 0.6180339887498949;
@@ -47,14 +48,13 @@ static void add_cost(struct cost *sum, const struct cost *what, int sign)
 }
 
 /* The objective of the parameters of a trial, INFINITY where a loss overflows. */
-static int look(struct search *s, const float *w, double loss[2], double *accuracy,
+static int look(struct search *s, const float *w, double loss[2], double accuracy[2],
                 double *objective)
 {
     struct engine *e = s->u->engine;
-    double accuracy_forget;
-    int rc = sweep_loss(e, w, &s->forget, NULL, &loss[0], &accuracy_forget);
+    int rc = sweep_loss(e, w, &s->forget, NULL, &loss[0], &accuracy[0]);
     if (rc == IAU_OK)
-        rc = sweep_loss(e, w, &s->valid, NULL, &loss[1], accuracy);
+        rc = sweep_loss(e, w, &s->valid, NULL, &loss[1], &accuracy[1]);
     *objective = fabs(loss[0] - loss[1]) + fmax(0, loss[1] - s->loss_valid);
     if (!isfinite(*objective))
         *objective = INFINITY;
@@ -71,7 +71,7 @@ static int try_strength(struct search *s, double x, double *objective)
     struct unlearn trial = *u;
     struct outcome o = {0};
     struct cost before = e->cost, own;
-    double loss[2] = {NAN, NAN}, accuracy = NAN, start = timer_now_s();
+    double loss[2] = {NAN, NAN}, accuracy[2] = {NAN, NAN}, start = timer_now_s();
     int rc = IAU_OK;
     if (comm_stop_requested(e->comm)) {
         log_line("%s  stopped while its strength was looked for; the same command begins anew",
@@ -91,10 +91,11 @@ static int try_strength(struct search *s, double x, double *objective)
     add_cost(&own, &before, -1);
     *objective = INFINITY;
     if (rc == IAU_OK)
-        TRY(look(s, o.w, loss, &accuracy, objective));
+        TRY(look(s, o.w, loss, accuracy, objective));
     else if (rc != IAU_ERR_NUMERIC)
         goto out;
-    double row[] = {++s->n, exp(x), loss[0], loss[1], accuracy, *objective, timer_now_s() - start};
+    double row[] = {++s->n,      exp(x),      loss[0],    loss[1],
+                    accuracy[0], accuracy[1], *objective, timer_now_s() - start};
     TRY(comm_agree(e->comm, history_add(&s->history, row)));
     log_line(
         "%s  trial %d  strength %.4g  loss on forgotten %.4f, on validation %.4f  objective %.4f",

@@ -1,0 +1,199 @@
+/* IAU with curvature: its step on softmax regression against a dense solver, the length that losses
+ * decide, the repair after it, and the same bytes everywhere. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture.h"
+#include "core/error.h"
+#include "softmax_regression.h"
+
+static struct model linear; /* on the table */
+
+static void open_data(void)
+{
+    method_open_data();
+    regression_build(&linear);
+}
+
+/* All of D_r, to the end, and nothing after the step. */
+static struct method_run run_linear(const float *w)
+{
+    struct method_run r = method_run_of(METHOD_IAU_CURVATURE);
+    r.model = &linear;
+    r.w = w;
+    r.opts.curvature.samples = 0;
+    r.opts.curvature.iterations = 60;
+    r.opts.curvature.damping = 0.05;
+    r.opts.curvature.repair = 0;
+    return r;
+}
+
+static double first(const struct method_run *r, const char *column)
+{
+    return history_at(&r->o.history, 0, column);
+}
+
+static void the_step_is_that_of_a_dense_solver(void)
+{
+    double w[N], forget[N], retain[N], h[N * N], scratch[N * N], b[N], x[N], want[N];
+    float start[N];
+    harness_fill(start, N, 3);
+    for (int k = 0; k < N; k++)
+        w[k] = start[k];
+    derivatives(&method_sets.forget, w, forget, scratch);
+    derivatives(&method_sets.retain, w, retain, h);
+    for (int k = 0; k < N; k++)
+        b[k] = forget[k] - retain[k];
+    solve(h, 0.05, b, x);
+    for (int k = 0; k < N; k++)
+        want[k] = w[k] + 0.6 * x[k];
+    struct method_run r = run_linear(start);
+    r.opts.curvature.step = IAU_STEP_FIXED;
+    r.opts.curvature.strength = 0.6;
+    method_execute(&r);
+    CU_ASSERT_EQUAL(r.rc, IAU_OK);
+    if (r.rc == IAU_OK) {
+        CU_ASSERT(error_of_step(r.o.w, want, w) < 1e-4);
+        CU_ASSERT_DOUBLE_EQUAL(first(&r, "norm_retain"), norm(retain), 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL(first(&r, "norm_forget"), norm(forget), 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL(first(&r, "norm_direction"), norm(x), 1e-3 * norm(x));
+        CU_ASSERT_DOUBLE_EQUAL(first(&r, "length"), 0.6, 1e-12);
+        CU_ASSERT_EQUAL(r.cost.hvps, (int64_t)first(&r, "products") * method_sets.retain.n);
+    }
+    outcome_free(&r.o);
+}
+
+/* At the calibrated length the losses on D_f and V are equal; a strength multiplies it. */
+static void losses_meet_at_the_calibrated_length(void)
+{
+    struct method_run once = method_run_of(METHOD_IAU_CURVATURE);
+    once.opts.curvature.held_out = 0;
+    once.opts.curvature.repair = 0;
+    once.opts.curvature.strength = 1;
+    struct method_run twice = once;
+    twice.opts.curvature.strength = 2;
+    method_execute(&once);
+    method_execute(&twice);
+    CU_ASSERT(once.rc == IAU_OK && twice.rc == IAU_OK);
+    if (once.rc == IAU_OK && twice.rc == IAU_OK) {
+        double forget = first(&once, "loss_forget"), valid = first(&once, "loss_valid");
+        CU_ASSERT(first(&once, "length") > 0);
+        CU_ASSERT_DOUBLE_EQUAL(forget, valid, 1e-3 * valid);
+        CU_ASSERT_DOUBLE_EQUAL(first(&twice, "length"), 2 * first(&once, "length"), 1e-9);
+        CU_ASSERT(first(&twice, "loss_forget") > first(&twice, "loss_valid"));
+        for (int64_t i = 0; i < method_table.model.n_param; i++)
+            CU_ASSERT_DOUBLE_EQUAL(twice.o.w[i] - method_origin.w[i],
+                                   2 * (once.o.w[i] - method_origin.w[i]), 1e-5);
+    }
+    outcome_free(&once.o);
+    outcome_free(&twice.o);
+}
+
+/* Without a hold and without averages, the repair is fine-tuning from the step's end. */
+static void the_repair_is_fine_tuning_held_back(void)
+{
+    struct method_run step = method_run_of(METHOD_IAU_CURVATURE),
+                      tuned = method_run_of(METHOD_FINETUNE);
+    step.opts.curvature.repair = 0;
+    struct method_run whole = step;
+    whole.opts.curvature.repair = 1;
+    whole.opts.curvature.hold = whole.opts.curvature.average = 0;
+    method_execute(&step);
+    method_execute(&whole);
+    tuned.opts.tuning = whole.opts.tuning;
+    tuned.w = step.o.w;
+    method_execute(&tuned);
+    CU_ASSERT(step.rc == IAU_OK && whole.rc == IAU_OK && tuned.rc == IAU_OK);
+    if (whole.rc == IAU_OK && tuned.rc == IAU_OK) {
+        size_t bytes = (size_t)method_table.model.n_param * sizeof *whole.o.w;
+        CU_ASSERT_EQUAL(memcmp(whole.o.w, tuned.o.w, bytes), 0);
+        CU_ASSERT_EQUAL(whole.o.history.n_row, 1 + tuned.o.history.n_row);
+    }
+    whole.opts.curvature.hold = 0.5;
+    struct method_run held = whole;
+    held.o = (struct outcome){0};
+    method_execute(&held);
+    CU_ASSERT_EQUAL(held.rc, IAU_OK);
+    if (held.rc == IAU_OK && whole.rc == IAU_OK) {
+        int64_t last = whole.o.history.n_row - 1;
+        CU_ASSERT(history_at(&held.o.history, last, "distance") !=
+                  history_at(&whole.o.history, last, "distance"));
+    }
+    outcome_free(&step.o);
+    outcome_free(&whole.o);
+    outcome_free(&tuned.o);
+    outcome_free(&held.o);
+}
+
+/* One rank and thread alone, then all ranks and threads; the step streamed as well. */
+static void the_same_bytes_on_any_ranks_and_threads(void)
+{
+    for (int streams = 0; streams <= 1; streams++) {
+        struct method_run alone = method_run_of(METHOD_IAU_CURVATURE);
+        alone.opts.curvature.repair = !streams;
+        struct method_run all = alone;
+        alone.comm = small_self();
+        method_execute(&alone);
+        all.memory_bytes = streams ? 4096 : 0;
+        for (all.n_thread = 1; all.n_thread <= 3; all.n_thread += 2) {
+            all.o = (struct outcome){0};
+            method_execute(&all);
+            all.cost.payload_bytes = alone.cost.payload_bytes; /* no messages on one rank */
+            CU_ASSERT(method_same(&alone, &all));
+            outcome_free(&all.o);
+        }
+        outcome_free(&alone.o);
+    }
+}
+
+static void costs_are_what_plans_say(void)
+{
+    struct method_run r = method_run_of(METHOD_IAU_CURVATURE);
+    const struct unlearn_sizes sizes = {.train = method_sets.train.n,
+                                        .retain = method_sets.retain.n,
+                                        .forget = method_sets.forget.n,
+                                        .valid = method_sets.valid.n};
+    r.opts.curvature.hold = 0;
+    method_execute(&r);
+    struct unlearn_load load = method_of(METHOD_IAU_CURVATURE)->load(&r.opts, &sizes);
+    CU_ASSERT_EQUAL(r.rc, IAU_OK);
+    CU_ASSERT_DOUBLE_EQUAL(load.gradients,
+                           (double)r.cost.gradients + 2 * (double)r.cost.hvps +
+                               (double)method_sets.forget.n,
+                           0.02 * load.gradients);
+    outcome_free(&r.o);
+}
+
+static void a_rank_without_memory_stops_all(void)
+{
+    struct capture capture;
+    char printed[4096];
+    for (int64_t k = 1, rc = IAU_ERR_MEM; rc != IAU_OK && k < 400; k += 5) {
+        struct method_run r = method_run_of(METHOD_IAU_CURVATURE);
+        r.fail_after = k;
+        capture_begin(&capture);
+        method_execute(&r);
+        capture_end(&capture, printed, sizeof printed);
+        rc = r.rc;
+        if (rc != IAU_OK)
+            expect_one_message(r.rc, IAU_ERR_MEM, printed, "no memory");
+        CU_ASSERT_EQUAL(r.o.w == NULL, rc != IAU_OK);
+        outcome_free(&r.o);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    CU_TestInfo tests[] = {
+        {"(open data)", open_data},
+        {"the step is that of a dense solver", the_step_is_that_of_a_dense_solver},
+        {"losses meet at the calibrated length", losses_meet_at_the_calibrated_length},
+        {"the repair is fine-tuning, held back", the_repair_is_fine_tuning_held_back},
+        {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
+        {"costs are what plans say", costs_are_what_plans_say},
+        {"a rank without memory stops all", a_rank_without_memory_stops_all},
+        {"(close data)", method_close_data},
+        CU_TEST_INFO_NULL};
+    return harness_run(argc, argv, "curvature", tests);
+}
