@@ -256,6 +256,20 @@ fails 2 'retrain: 11 samples in batches of 64 leave no group of 16 samples' laun
 [ ! -e norm ]
 verdict "retained samples too few for batch norm: nothing is begun" $?
 
+sed '/^methods/d; s/^origins.*/origins: {origin: {train.shards: 5}}\nmethods: [{name: sisa, method: sisa}]/' good.yaml >shards.yaml
+fails 2 'origin: train.shards = 200, train.slices = 1: of 163 samples, shard [0-9]+ has none to begin with; use fewer' \
+    launch 2 "$IAU" run shards.yaml --output.dir=shards --origins.origin.train.shards=200
+fails 2 'retrain: train.shards = 5, train.slices = 1: of 1 samples, shard [0-9]+ has none to begin with' \
+    "$IAU" run shards.yaml --output.dir=shards --forget.ratio=0.999
+fails 2 'origin: [0-9]+ samples in batches of 64 leave no group of 16 samples' \
+    "$IAU" run shards.yaml --output.dir=shards --model.name=resnet18 --model.width=1 --origins.origin.train.shards=12
+fails 1 'shards has room for [0-9.]+ MiB, and the files of ensembles take up to [0-9.]+' \
+    launch 2 "$IAU" run shards.yaml --output.dir=shards --model.hidden=65536,65536 --evaluate.floor=50
+[ ! -e shards ]
+verdict "shards that are too small, or a disk that is: nothing is begun" $?
+works '^sisa: [1-5] of 5 shards to train, [1-5] models of 5; up to [0-9.]+ MiB of files$' \
+    "$IAU" run shards.yaml --output.dir=shards --dry-run
+
 mkdir -p csv/progress.csv
 fails 1 'cannot write csv/progress.csv: Is a directory' "${train[@]}" --output.dir=csv
 

@@ -110,6 +110,31 @@ verdict "a killed rank ends the job, with a restart file" $? lost.log
 launch 1 "${train[@]}" --output.dir=lost >said 2>&1 && [ "$(digest lost/origin.h5)" = "$wanted" ]
 verdict "a lost rank, ended on 1 rank: same bytes" $?
 
+# --- An ensemble, whose shards have files of their own until all are there; on 2, 1 and 3 ranks.
+shards=("$IAU" train stop.yaml --origins.origin.train.shards=4 --methods.iau.method=sisa
+    --train.epochs=$((epochs / 2)))
+launch 3 "${shards[@]}" --output.dir=shards_whole >said 2>&1
+verdict "an ensemble without a stop" $?
+(exec "${mpirun[@]}" -n 2 "${shards[@]}" --output.dir=shards >pieces 2>&1) &
+pid=$!
+wait_for test -f shards/origin.shard_0.h5
+kill -USR1 "$(child_of "$pid")"
+ended "SIGUSR1 while shards train" "$pid" 75
+grep -q '^origin  stopped; the same command goes on$' pieces && [ ! -e shards/origin.h5 ]
+verdict "an ensemble stops with what is done of it" $? pieces
+fails 1 'shards/origin.shard_[0-3].h5 was made with other settings: train.optimizer.lr' \
+    "${shards[@]}" --output.dir=shards --train.optimizer.lr=0.01
+(exec "${shards[@]}" --output.dir=shards --checkpoint.every_seconds=0.02 >pieces 2>&1) &
+pid=$!
+wait_for test -f shards/origin.shard_2.h5
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+launch 3 "${shards[@]}" --output.dir=shards >said 2>&1
+[ -n "$(digest shards/origin.h5)" ] && [ "$(digest shards/origin.h5)" = "$(digest shards_whole/origin.h5)" ]
+verdict "an ensemble stopped and killed, ended on 3 ranks: same bytes" $?
+[ -z "$(find shards -name '*shard_*')" ]
+verdict "the files of shards are gone" $?
+
 # --- The same command again, and others.
 cp out/origin.h5 before.h5
 works '^origin  already done: out/origin.h5$' "${train[@]}"

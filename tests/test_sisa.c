@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/unlearn/sisa_private.h"
 #include "capture.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -158,6 +159,65 @@ static void sets_grow_by_slices(void)
         }
     CU_ASSERT_EQUAL(total, method_sets.train.n);
     sisa_plan_free(&p);
+}
+
+/* A slice of a shard as the trainer alone makes it. */
+static void train_by_hand(struct outcome *o, const struct sisa_plan *p, int64_t shard,
+                          int64_t slice, const float *start)
+{
+    struct engine e;
+    struct index_set set;
+    struct progress progress = {0};
+    struct train_opts own = sisa_train_opts(p->train, shard, slice);
+    small_engine(&e, &method_table, (int)own.unit, &test_comm);
+    CU_ASSERT_EQUAL(sisa_plan_set(p, shard, slice, &set), IAU_OK);
+    struct trainer t = {.engine = &e,
+                        .opts = &own,
+                        .train = &set,
+                        .valid = &method_sets.valid,
+                        .start = start,
+                        .name = "by hand",
+                        .progress = &progress};
+    CU_ASSERT_EQUAL(trainer_run(o, &t), IAU_OK);
+    index_set_free(&set);
+    engine_free(&e);
+}
+
+static void a_shard_is_a_chain_of_trainings(void)
+{
+    char *path = harness_path("chain.restart.h5");
+    struct train_opts t = ensemble_opts(3);
+    struct sisa_plan p;
+    struct sisa_run_of r = run_of(&t, &method_sets.train, path);
+    const int64_t shard = 2;
+    execute_and_remove(&r);
+    CU_ASSERT_EQUAL(r.rc, IAU_OK);
+    CU_ASSERT_EQUAL(sisa_plan_init(&p, &method_table.dataset, &t, &method_sets.train, NULL),
+                    IAU_OK);
+    for (int64_t slice = 0; slice < 3 && r.rc == IAU_OK; slice++) {
+        struct outcome o;
+        const float *w = r.o.w + (shard * 3 + slice) * state_floats();
+        train_by_hand(&o, &p, shard, slice, slice ? w - state_floats() : NULL);
+        CU_ASSERT(o.w && memcmp(o.w, w, (size_t)state_floats() * sizeof *w) == 0);
+        outcome_free(&o);
+    }
+    sisa_plan_free(&p);
+    outcome_free(&r.o);
+    free(path);
+}
+
+static void epochs_are_shared_out_over_slices(void)
+{
+    struct train_opts t = ensemble_opts(1);
+    t.epochs = 20;
+    CU_ASSERT_EQUAL(sisa_train_opts(&t, 0, 0).epochs, 20);
+    t.slices = 3;
+    CU_ASSERT_EQUAL(sisa_train_opts(&t, 0, 2).epochs, 10);
+    t.slices = 4;
+    t.epochs = 1;
+    CU_ASSERT_EQUAL(sisa_train_opts(&t, 1, 3).epochs, 1); /* never none */
+    CU_ASSERT_NOT_EQUAL(sisa_train_opts(&t, 0, 0).seed, sisa_train_opts(&t, 1, 0).seed);
+    CU_ASSERT_NOT_EQUAL(sisa_train_opts(&t, 0, 0).seed, sisa_train_opts(&t, 0, 1).seed);
 }
 
 /* --- forgetting */
@@ -379,6 +439,8 @@ int main(int argc, char **argv)
         {"(open data)", method_open_data},
         {"samples keep their places", samples_keep_their_places},
         {"sets grow by slices", sets_grow_by_slices},
+        {"a shard is a chain of trainings", a_shard_is_a_chain_of_trainings},
+        {"epochs are shared out over slices", epochs_are_shared_out_over_slices},
         {"forgetting is training without", forgetting_is_training_without},
         {"the method does that", the_method_does_that},
         {"same bytes at any rank count", same_bytes_at_any_rank_count},
