@@ -30,7 +30,7 @@ done
 value() {
     "$IAU" inspect "$1/results.h5" | awk -v path="/evaluation/$2" '$1 == path { print $3 }'
 }
-grep -qE '^model +retained forgotten +by truth +validat\. +test +AUC +retrain +seconds$' output &&
+grep -qE '^model +retained forgotten +by truth +validat\. +test +AUC +retrain +seconds( +rank)?$' output &&
     grep -qE '^origin +([0-9.]+ +){5}0\.[0-9]+ +0\.[0-9]+ ' output && grep -q '^By truth: ' output
 verdict "the table shows the accuracy by true labels" $? output
 awk '/accuracy in %/ { w = length } /^model / { h = length } h && /^(iau|origin|retrain) .*0\./ { if (length != h) bad = 1 }
