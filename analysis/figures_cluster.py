@@ -8,7 +8,8 @@ import iau_results as res
 
 MAX_ROWS = 40
 KIND_COLORS = {kind: colors[0] for kind, colors in res.COLORS.items()}
-TITLES = {res.ATTACK_AUC: "attack AUC", "gap_average": "gap to retrained"}
+TITLES = {res.ATTACK_AUC: "attack AUC", res.TRUE_ACCURACY: "forgotten, true labels",
+          "gap_average": "gap to retrained"}
 
 
 def metric_panel(ax, campaign, groups, metric, names):

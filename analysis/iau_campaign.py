@@ -7,7 +7,7 @@ import numpy as np
 
 import iau_results as res
 
-MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.ATTACK_AUC, "gap_average"]
+MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.TRUE_ACCURACY, res.ATTACK_AUC, "gap_average"]
 RANKS = ["removal", "removal_gap", "efficiency", "utility", "average", "average_gap"]
 REPEAT = re.compile(r"_seed(\d+|\*)$")  # further retrained models, for the noise floor
 FORMAT = "iau-campaign"

@@ -16,6 +16,7 @@ COLORS = {
     "method": ["#d9541e", "#2f6fd0", "#b4489e", "#c98f00", "#5b4bc4", "#2b97b8", "#8c5a2b"],
 }
 ATTACK_AUC = "mia_confidence_auc"
+TRUE_ACCURACY = "accuracy_forget_true"  # only where forgotten samples had wrong labels
 ABOUT = ("direction", "ideal", "unit")  # attributes of a metric
 ARROWS = {"higher": "↑", "lower": "↓"}
 

@@ -61,6 +61,10 @@ methods:
   - {name: mixed, method: random_label, epochs: 2, batch: 128, order: mixed, exclude_true: on, redraw: off}
   - {name: scrub, method: scrub, epochs: 2, msteps: 1}
   - {name: salun, method: salun, epochs: 2, batch: 128}
+  - {name: curvature, method: iau_curvature, samples: 150, held_out: 50}
+  - {name: influence, method: influence, samples: 150, tune: 4}
+  - {name: fisher, method: fisher}
+  - {name: ssd, method: ssd, alpha: 1.5}
 output: {dir: out}
 END
 
@@ -126,9 +130,9 @@ same resnet resnet.yaml "1x1 1x2 2x1 3x2 7x1"
 [ "$(digest_of iau)" = "$(digest_of iau_swept)" ]
 verdict "resnet: with and without the cache: same bytes" $? found
 
-# Methods that train.
+# Methods.
 same methods methods.yaml "1x1 2x2 3x1 7x2"
-[ "$(sed -n 's|^  /methods/[^/]*/model_digest = ||p' found | sort -u | wc -l)" -eq 9 ]
+[ "$(sed -n 's|^  /methods/[^/]*/model_digest = ||p' found | sort -u | wc -l)" -eq 13 ]
 verdict "methods: all models differ" $? found
 
 # Ensembles, whose shards groups of ranks train side by side: forgetting is training without the samples.

@@ -79,4 +79,10 @@ fails 2 "bad.yaml:4: data.source.labels: 'rough' is none of fine.coarse" "$IAU" 
 sed 's/test_seed: 4/labels: coarse/; s/birds.h5/new.h5/' birds.yaml >bad.yaml
 fails 2 'labels \(data.source.labels\) does not apply to csv' launch 2 "$IAU" run bad.yaml
 
+# A file that some versions of HDF5 crash on.
+tail -c +2 "$ROOT/tests/fuzz/corpus/hdf5/hdf5-heap" >heap.h5
+fails 1 'heap.h5' launch 2 "$IAU" import hdf5 heap.h5 --test-fraction 0.4 --out heap_out.h5
+[ ! -e heap_out.h5 ]
+verdict "a file that HDF5 crashes on leaves no output" $?
+
 finish formats

@@ -21,15 +21,6 @@ END
 digest() {
     "$IAU" inspect --digest "$1"
 }
-# wait_for COMMAND...: until it succeeds; a minute at most.
-wait_for() {
-    local tries=600
-    until "$@" 2>/dev/null; do
-        tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
 has_epochs() {
     [ "$(grep -c '^origin,epoch' "$1/progress.csv")" -ge "$2" ]
 }
@@ -39,10 +30,6 @@ ended() {
     local got=$?
     [ "$got" -eq "$3" ]
     verdict "$1: exit status $3, got $got" $?
-}
-# One of the processes that a launcher has started.
-child_of() {
-    grep -lE "^PPid:[[:space:]]+$1\$" /proc/[0-9]*/status 2>/dev/null | tail -n 1 | tr -dc 0-9
 }
 train=("$IAU" train stop.yaml)
 
@@ -173,7 +160,7 @@ fails 1 'out/origin.h5 is not there, the origin of method iau; make it with .iau
 
 # --- Unlearning in many steps, stopped by signals and killed, on 2, 1, 2 and 3 ranks.
 steps=400 # seconds, too
-unlearn=("$IAU" unlearn stop.yaml --methods.iau.steps=$steps --methods.iau.lr=1e-6)
+unlearn=("$IAU" unlearn stop.yaml "--methods.iau.steps=$steps" --methods.iau.lr=1e-6)
 has_steps() {
     [ "$(grep -c '^iau,step' "$1/progress.csv")" -ge "$2" ]
 }
@@ -230,6 +217,7 @@ verdict "tuning stopped on 2 ranks, ended on 1: same bytes" $?
 # --- An output disk that is full or read-only: a clean end with one line, and after it is mended the run goes on.
 # Mounts are seen by the script's own processes only.
 on_disk() {
+    # shellcheck disable=SC2016 # the inner shell expands it
     unshare --mount bash -euc '
         mount -t tmpfs -o size=1500k tmpfs disk
         "$@" --output.dir=disk/out --checkpoint.every_steps=10 --train.epochs=4 >first 2>&1 && exit 1

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/config_table.h"
+#include "capture.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
@@ -114,6 +115,42 @@ void method_for_all(void (*check)(const struct method_run *r))
     r.opts.scrub.msteps = 1; /* epochs of unlike length */
     r.opts.tuning.optimizer.name = OPTIMIZER_SGD;
     check(&r);
+}
+
+void method_check_bytes(struct method_run r, int64_t memory_bytes)
+{
+    struct method_run alone = r;
+    alone.comm = small_self();
+    method_execute(&alone);
+    for (int threads = 1; threads <= 3; threads += 2)
+        for (int streams = 0; streams <= (memory_bytes > 0); streams++) {
+            r.n_thread = threads;
+            r.memory_bytes = streams ? memory_bytes : 0;
+            method_execute(&r);
+            r.cost.payload_bytes = alone.cost.payload_bytes; /* no messages on one rank */
+            CU_ASSERT(method_same(&r, &alone));
+            outcome_free(&r.o);
+        }
+    outcome_free(&alone.o);
+}
+
+void method_check_memory(struct method_run r, int64_t step)
+{
+    struct capture capture;
+    char printed[4096];
+    int rc = IAU_ERR_MEM;
+    for (int64_t k = 1; rc != IAU_OK && k < 400; k += step) {
+        r.fail_after = k;
+        capture_begin(&capture);
+        method_execute(&r);
+        capture_end(&capture, printed, sizeof printed);
+        rc = r.rc;
+        if (rc != IAU_OK)
+            expect_one_message(r.rc, IAU_ERR_MEM, printed, "no memory");
+        CU_ASSERT_EQUAL(r.o.w == NULL, rc != IAU_OK);
+        outcome_free(&r.o);
+    }
+    CU_ASSERT_EQUAL(rc, IAU_OK);
 }
 
 int method_same(const struct method_run *a, const struct method_run *b)

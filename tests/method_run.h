@@ -46,6 +46,12 @@ void method_execute(struct method_run *r);
 /** Local. Call check for each kind of run of the methods that train: their defaults and variants.
  */
 void method_for_all(void (*check)(const struct method_run *r));
+/** Collective. A run gives the same bytes alone and on all ranks, with threads, and, where
+ * memory_bytes > 0, streamed. */
+void method_check_bytes(struct method_run r, int64_t memory_bytes);
+/** Collective. Whichever allocation fails on one rank, every `step`-th of them tried, all ranks get
+ * the same code with one message, and nothing is left. */
+void method_check_memory(struct method_run r, int64_t step);
 /** The same bytes: parameters, history but for seconds, and work done. */
 int method_same(const struct method_run *a, const struct method_run *b);
 

@@ -32,6 +32,21 @@ launch() {
     timeout 300 "${mpirun[@]}" -n "$n" "$@" </dev/null
 }
 
+# wait_for COMMAND...: until it succeeds; a minute at most.
+wait_for() {
+    local tries=600
+    until "$@" 2>/dev/null; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+
+# One of the processes that a launcher has started.
+child_of() {
+    grep -lE "^PPid:[[:space:]]+$1\$" /proc/[0-9]*/status 2>/dev/null | tail -n 1 | tr -dc 0-9
+}
+
 # verdict NAME STATUS [FILE]: one check; shows FILE, or what the last command said, where it failed.
 verdict() {
     if [ "$2" -eq 0 ]; then
@@ -81,6 +96,14 @@ make_data() {
 # Digests of all models of a folder's results, and of the results themselves.
 digests() {
     "$IAU" inspect "$1/results.h5" | grep -E '^  (/methods/[^/]*/model_digest|/digest) = '
+}
+
+# Digests of all files of an audit, and of what it found.
+audit_digests() {
+    local file
+    for file in "$1"/audit/*.h5 "$1"/results.h5; do
+        echo "${file#"$1"/} $("$IAU" inspect --digest "$file")"
+    done
 }
 
 finish() {

@@ -116,9 +116,9 @@ static void the_iteration_limit_stops(void)
 {
     struct matrix s;
     matrix_open(&s, PRODUCT_GAUSS_NEWTON, 5, 2, &test_comm);
-    expect_stop(&s, (struct cg_opts){0.001, 1e-6, 4}, CG_LIMIT, 4, 4);
+    expect_stop(&s, (struct cg_opts){0.001, 1e-6, 4, NULL}, CG_LIMIT, 4, 4);
     CU_ASSERT_TRUE(vector_norm(s.x, s.n) > 0);
-    expect_stop(&s, (struct cg_opts){0.001, 1e-6, 0}, CG_LIMIT, 0, 0);
+    expect_stop(&s, (struct cg_opts){0.001, 1e-6, 0, NULL}, CG_LIMIT, 0, 0);
     CU_ASSERT_EQUAL(vector_norm(s.x, s.n), 0);
     matrix_close(&s);
 }
@@ -127,11 +127,11 @@ static void negative_curvature_stops(void)
 {
     struct matrix s;
     matrix_open(&s, PRODUCT_GAUSS_NEWTON, 5, 2, &test_comm);
-    expect_stop(&s, (struct cg_opts){-100, 1e-6, 50}, CG_CURVATURE, 1, 1);
+    expect_stop(&s, (struct cg_opts){-100, 1e-6, 50, NULL}, CG_CURVATURE, 1, 1);
     CU_ASSERT_EQUAL(vector_norm(s.x, s.n), 0);
     matrix_close(&s);
     matrix_open(&s, PRODUCT_HESSIAN, 5, 2, &test_comm); /* indefinite, but not along b */
-    expect_stop(&s, (struct cg_opts){0, 1e-6, 300}, CG_CURVATURE, 2, 50);
+    expect_stop(&s, (struct cg_opts){0, 1e-6, 300, NULL}, CG_CURVATURE, 2, 50);
     CU_ASSERT_TRUE(vector_norm(s.x, s.n) > 0);
     matrix_close(&s);
 }

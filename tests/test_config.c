@@ -550,9 +550,17 @@ static void every_field_has_a_setting_with_help(void)
 
 static void committed_configs_parse(void)
 {
-    static const char *const name[] = {"demo",           "cifar10_lenet5",  "svhn_resnet18",
-                                       "cifar100_vgg19", "purchase100_mlp", "fashion_mlp",
-                                       "fashion_resnet", "smoke",           "paper/cifar10_lenet5"};
+    static const char *const name[] = {"demo",
+                                       "cifar10_lenet5",
+                                       "svhn_resnet18",
+                                       "cifar100_vgg19",
+                                       "purchase100_mlp",
+                                       "fashion_mlp",
+                                       "fashion_resnet",
+                                       "smoke",
+                                       "paper/cifar10_lenet5",
+                                       "paper/fashion_lenet5",
+                                       "paper/cifar10_resnet18"};
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
         char relative[64];
         struct config cfg;

@@ -128,6 +128,14 @@ static void wrong_settings_are_refused_with_their_line(void)
 {
     static const struct refusal refusals[] = {
         {"", "method: finetune,\n   epochs: 0", "demo.yaml:6: methods.m.epochs = 0: must be at"},
+        {"", "method: iau_curvature, damping: 0", "methods.m.damping = 0: must be above 0"},
+        {"", "method: iau_curvature, hold: 1.5", "methods.m.hold = 1.5: must be at most 1"},
+        {"", "method: iau_curvature, correction: off", "does not apply to method iau_curvature"},
+        {"", "method: iau, tune_range: 1", "methods.m.tune_range = 1: must be above 1"},
+        {"", "method: iau, step: calibrated, tune: 5",
+         "methods.m.tune = 5: has nothing to find for step: calibrated"},
+        {"data.valid: 0\ntrain: {patience: 0}", "method: scrub, tune: 5",
+         "methods.m.tune = 5: needs a validation set; set data.valid above 0"},
         {"", "method: finetune, until: off", "methods.m.until: does not apply to method finetune"},
         {"", "method: finetune, forget_batch: 2", "does not apply to method finetune"},
         {"", "method: ascent,\n   until: test",

@@ -297,20 +297,7 @@ static void for_both(void (*check)(struct method_run r))
 
 static void check_bytes(struct method_run r)
 {
-    struct method_run alone = r;
-    alone.comm = small_self();
-    method_execute(&alone);
-    for (int threads = 1; threads <= 2; threads++) {
-        r.n_thread = threads;
-        method_execute(&r);
-        CU_ASSERT(method_same(&r, &alone));
-        outcome_free(&r.o);
-    }
-    r.memory_bytes = 4096; /* streamed */
-    method_execute(&r);
-    CU_ASSERT(method_same(&r, &alone));
-    outcome_free(&r.o);
-    outcome_free(&alone.o);
+    method_check_bytes(r, 4096);
 }
 
 static void the_same_bytes_on_any_ranks_and_threads(void)
@@ -349,21 +336,7 @@ static void a_stopped_run_goes_on(void)
 
 static void check_memory(struct method_run r)
 {
-    struct capture capture;
-    char printed[4096];
-    int rc = IAU_ERR_MEM;
-    for (int64_t k = 1; rc != IAU_OK && k < 200; k += 2) {
-        r.fail_after = k;
-        capture_begin(&capture);
-        method_execute(&r);
-        capture_end(&capture, printed, sizeof printed);
-        rc = r.rc;
-        if (rc != IAU_OK)
-            expect_one_message(r.rc, IAU_ERR_MEM, printed, "no memory");
-        CU_ASSERT_EQUAL(r.o.w == NULL, rc != IAU_OK);
-        outcome_free(&r.o);
-    }
-    CU_ASSERT_EQUAL(rc, IAU_OK);
+    method_check_memory(r, 2);
 }
 
 static void a_rank_without_memory_stops_all(void)

@@ -7,6 +7,7 @@
 #include "capture.h"
 #include "core/error.h"
 #include "core/memory.h"
+#include "core/stop.h"
 #include "harness.h"
 #include "softmax_regression.h"
 
@@ -128,34 +129,15 @@ static void newton_comes_to_the_retrained_minimum(void)
 
 /* --- deep models */
 
-static void check_bytes(struct method_run r)
-{
-    struct method_run alone = r;
-    alone.comm = small_self();
-    method_execute(&alone);
-    for (int threads = 1; threads <= 2; threads++) {
-        r.n_thread = threads;
-        method_execute(&r);
-        CU_ASSERT(method_same(&r, &alone));
-        outcome_free(&r.o);
-    }
-    r.n_thread = 1;
-    r.memory_bytes = 4096; /* streamed */
-    method_execute(&r);
-    CU_ASSERT(method_same(&r, &alone));
-    outcome_free(&r.o);
-    outcome_free(&alone.o);
-}
-
 static void the_same_bytes_on_any_ranks_and_threads(void)
 {
     struct method_run r = method_run_of(METHOD_INFLUENCE);
     r.opts.influence.samples = 100;
-    check_bytes(r);
+    method_check_bytes(r, 4096);
     r.opts.influence.product = PRODUCT_HESSIAN;
     r.opts.influence.form = INFLUENCE_NEWTON;
     r.opts.influence.damping = 30; /* more than any negative curvature */
-    check_bytes(r);
+    method_check_bytes(r, 4096);
 }
 
 /* n_f gradients where G(D) is known; the sample's matrix, and two looks at it. */
@@ -219,23 +201,72 @@ static void negative_curvature_is_refused_before_and_told_after_the_first_step(v
     free(w);
 }
 
-/* Whatever allocation fails on one rank, all get the same code, and nothing is left. */
-static void a_rank_without_memory_stops_all(void)
+/* Stopped after each of the first products, and, where a repair follows, after each of its first
+ * steps; the last part alone on one rank. */
+static void check_resuming(struct method_run whole)
+{
+    struct method_run r;
+    char *path = harness_path("method.restart.h5");
+    whole.restart = path;
+    r = whole;
+    method_execute(&whole);
+    for (int i = 0; i < 9; i++) {
+        stop_set(test_comm.rank == test_comm.size - 1);
+        method_execute(&r);
+        stop_set(0);
+        CU_ASSERT_EQUAL(r.rc, IAU_STOPPED);
+        CU_ASSERT_PTR_NULL(r.o.w);
+        r.resume = 1;
+    }
+    r.comm = small_self();
+    method_execute(&r);
+    CU_ASSERT(method_same(&r, &whole));
+    outcome_free(&r.o);
+    outcome_free(&whole.o);
+    comm_barrier(&test_comm);
+    if (test_comm.rank == 0)
+        CU_ASSERT_EQUAL(restart_remove(path), IAU_OK);
+    comm_barrier(&test_comm);
+    free(path);
+}
+
+static void a_stopped_run_goes_on(void)
+{
+    struct method_run r = method_run_of(METHOD_INFLUENCE);
+    r.opts.influence.samples = 100;
+    r.opts.influence.iterations = 12;
+    r.opts.influence.tolerance = 0;
+    check_resuming(r);
+    r = method_run_of(METHOD_IAU_CURVATURE);
+    r.opts.curvature.iterations = 5; /* so that the repair is stopped, too */
+    check_resuming(r);
+    r.opts.curvature.iterations = 20;
+    check_resuming(r);
+}
+
+static void a_restart_file_of_another_run_is_refused(void)
 {
     struct capture capture;
-    char printed[4096];
-    for (int64_t k = 1, rc = IAU_ERR_MEM; rc != IAU_OK && k < 200; k += 3) {
-        struct method_run r = method_run_of(METHOD_INFLUENCE);
-        r.fail_after = k;
-        capture_begin(&capture);
-        method_execute(&r);
-        capture_end(&capture, printed, sizeof printed);
-        rc = r.rc;
-        if (rc != IAU_OK)
-            expect_one_message(r.rc, IAU_ERR_MEM, printed, "no memory");
-        CU_ASSERT_EQUAL(r.o.w == NULL, rc != IAU_OK);
-        outcome_free(&r.o);
-    }
+    char printed[4096], *path = harness_path("other.restart.h5");
+    struct method_run r = method_run_of(METHOD_INFLUENCE);
+    r.restart = path;
+    stop_set(1);
+    method_execute(&r);
+    stop_set(0);
+    CU_ASSERT_EQUAL(r.rc, IAU_STOPPED);
+    r.resume = 1;
+    r.opts.influence.iterations = 0; /* of which the file has done more */
+    capture_begin(&capture);
+    method_execute(&r);
+    capture_end(&capture, printed, sizeof printed);
+    expect_one_message(r.rc, IAU_ERR_FORMAT, printed, "/cg does not belong to this run");
+    CU_ASSERT_PTR_NULL(r.o.w);
+    free(path);
+}
+
+static void a_rank_without_memory_stops_all(void)
+{
+    method_check_memory(method_run_of(METHOD_INFLUENCE), 3);
 }
 
 int main(int argc, char **argv)
@@ -248,6 +279,8 @@ int main(int argc, char **argv)
         {"costs are counted", costs_are_counted},
         {"negative curvature is refused before and told after the first step",
          negative_curvature_is_refused_before_and_told_after_the_first_step},
+        {"a stopped run goes on", a_stopped_run_goes_on},
+        {"a restart file of another run is refused", a_restart_file_of_another_run_is_refused},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},
         {"close data", method_close_data},
         CU_TEST_INFO_NULL};

@@ -254,6 +254,37 @@ __attribute__((format(printf, 3, 4))) static void refuse_id(int64_t id, int64_t 
     refuse_text(text, IAU_ERR_DATA, part);
 }
 
+static void a_limit_keeps_the_first_of_the_shuffle(void)
+{
+    struct partition p, all;
+    struct data_opts few = split;
+    few.limit = 100;
+    CU_ASSERT_EQUAL(partition_init(&p, &data.dataset, &few, NULL, &test_comm), IAU_OK);
+    CU_ASSERT(p.train.n == 80 && p.valid.n == 20 && p.test.n == plain.test.n);
+    CU_ASSERT(ascending(&p.train) && ascending(&p.valid));
+    for (int64_t i = 0; i < p.train.n; i++)
+        CU_ASSERT(index_set_has(&plain.train, p.train.row[i]));
+    for (int64_t i = 0; i < p.valid.n; i++)
+        CU_ASSERT(index_set_has(&plain.valid, p.valid.row[i]));
+    int64_t out = 0; /* the first training sample that is left out */
+    while (index_set_has(&p.train, plain.train.row[out]))
+        out++;
+    char text[40], printed[1000];
+    char *ids =
+        put_text("out.txt", text, (size_t)snprintf(text, sizeof text, "%" PRId64, id_of(out)));
+    partition_free(&p);
+    split.limit = 100;
+    int rc = request_ids(&p, ids, printed, sizeof printed);
+    split.limit = 0;
+    expect_one_message(rc, IAU_ERR_DATA, printed, "that data.limit leaves out");
+    comm_barrier(&test_comm);
+    free(ids);
+    few.limit = 410;
+    CU_ASSERT_EQUAL(partition_init(&all, &data.dataset, &few, NULL, &test_comm), IAU_OK);
+    CU_ASSERT(same_set(&all.train, &plain.train) && same_set(&all.valid, &plain.valid));
+    partition_free(&all);
+}
+
 /* What earlier requests removed is in no set, and the rest as if it had never been there. */
 static void what_is_gone_is_in_no_set(void)
 {
@@ -463,6 +494,7 @@ int main(int argc, char **argv)
         {"a share is of the training set", a_share_is_of_the_training_set},
         {"ids from a text file", ids_from_a_text_file},
         {"ids from an HDF5 file", ids_from_an_hdf5_file},
+        {"a limit keeps the first of the shuffle", a_limit_keeps_the_first_of_the_shuffle},
         {"what is gone is in no set", what_is_gone_is_in_no_set},
         {"ids that cannot be forgotten", ids_that_cannot_be_forgotten},
         {"text that is no list of ids", text_that_is_no_list_of_ids},

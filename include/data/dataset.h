@@ -28,8 +28,8 @@ struct dataset {
     char **class_name; /* owned, [n_class] */
     float *mean, *std; /* owned, [c]: of the train part, of stored values divided by dataset_unit */
     char digest[DIGEST_CHARS];   /* as stored in the file */
-    const struct poison *poison; /* borrowed; labels that rows of the training part are read with,
-                                    or NULL: those of the file */
+    const struct poison *poison; /* borrowed; labels that some rows of the training part are read
+                                    with, whoever reads them, or NULL: those of the file */
 };
 
 /** Local. What stored values are divided by: uint8 images lie in [0, 1] then; tables are as they

@@ -31,6 +31,7 @@ struct data_opts {
     int64_t memory_mib;        /* of a rank for samples; more are streamed; 0: no limit */
     int64_t seed;              /* of the train/validation split */
     double valid;              /* share of the training part held out for validation */
+    int64_t limit;             /* samples of the training part to use; 0: all */
     char *without;             /* owned; file of ids of samples that are gone already, or "" */
     struct real_list mean,
         std; /* override the file's, per channel; empty: the file's (tables: none) */

@@ -27,7 +27,9 @@ enum eval_set {
 struct set_result {
     int64_t n; /* 0: the set is empty, the means are NAN */
     double loss, accuracy;
-    double kl;        /* KL(p || p_reference) in nats, NAN without a reference */
+    double accuracy_true; /* by the labels of the file, where forgotten samples were given wrong
+                             ones; NAN elsewhere */
+    double kl;            /* KL(p || p_reference) in nats, NAN without a reference */
     double js;        /* Jensen-Shannon divergence of the two in nats, at most ln 2; NAN without */
     double agreement; /* share of samples on which model and reference predict the same class; NAN
                          without */

@@ -30,6 +30,10 @@ struct h5_array {
 /** Open read-only. @return IAU_OK, IAU_ERR_IO, IAU_ERR_FORMAT (no HDF5, truncated, damaged) or
  * IAU_ERR_MEM */
 int h5_open(struct h5 *f, const char *path);
+/** Whether HDF5 survives a file that was written elsewhere: opening it and `n` arrays, in a child
+ * process. Some damaged files crash the library. @return IAU_ERR_FORMAT where this one does, else
+ * IAU_OK, whatever else is wrong with the file */
+int h5_probe(const char *path, const char *const *array, int n);
 /** Create a file on disk for streaming; messages call it `shown`. The caller checks `h5_close`,
  * reads the file back (HDF5 may report success after a failed write on a full disk), and renames.
  */

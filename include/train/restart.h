@@ -64,6 +64,9 @@ int restart_write(const struct restart *r, const struct engine *e, const struct 
 /** Collective. Every rank fills the state, and the engine's cost, from the file. @return IAU_OK,
  * IAU_ERR_IO, IAU_ERR_FORMAT, IAU_ERR_DATA, IAU_ERR_HOSTS or IAU_ERR_MEM, agreed */
 int restart_load(struct restart *r, struct engine *e, const struct restart_state *s);
+/** Collective. Whether the file to go on from, if there is one, holds that array.
+ *  @return IAU_OK, or what reading gave, agreed */
+int restart_find(const struct restart *r, const struct comm *comm, const char *path, int *found);
 /** Local, rank 0. Remove the file `path` and the older ones beside it. */
 int restart_remove(const char *path);
 

@@ -1,17 +1,21 @@
 /* Conjugate gradients on products over a sample set (Hestenes and Stiefel 1952). Every rank holds
  * the same vectors and takes the same decisions; a product, with its one reduction, is all that an
- * iteration communicates. */
+ * iteration communicates, but for the stop word of a restart. */
 #ifndef IAU_UNLEARN_CG_H
 #define IAU_UNLEARN_CG_H
 
 #include "sweep/product.h"
-#include "train/history.h"
+#include "train/restart.h"
 
 struct cg_opts {
-    double damping;         /* lambda; may be negative */
-    double tolerance;       /* stop where ||r|| <= tolerance ||b|| */
-    int64_t max_iterations; /* products at most */
+    double damping;          /* lambda; may be negative */
+    double tolerance;        /* stop where ||r|| <= tolerance ||b|| */
+    int64_t max_iterations;  /* products at most */
+    struct restart *restart; /* borrowed; products are its steps. NULL: neither files nor stops */
 };
+
+/* What is in a restart file of conjugate gradients, and in no other. */
+#define CG_PLACE "/cg/iterations"
 
 enum cg_stop {
     CG_CONVERGED, /* the residual is small enough; also for b = 0 */
@@ -32,11 +36,12 @@ struct cg_report {
 
 /** Collective. x [n_param] = an approximate solution of (A + lambda I) x = b, from x = 0; A is
  * symmetric. Vectors are float, as products are; dot products are double, in an order fixed by
- * their length. At the end the replicas of x are compared.
+ * their length. At the end the replicas of x are compared. With a restart file it goes on from
+ * there, with the same bytes; b must be the same.
  *  @param b       [n_param], the same on every rank; not x
  *  @param[out] r  owned by the caller: cg_report_free
- *  @return IAU_OK whatever the reason for stopping; IAU_ERR_MEM, IAU_ERR_NUMERIC, IAU_ERR_REPLICA,
- * agreed */
+ *  @return IAU_OK whatever the reason for stopping; IAU_STOPPED; IAU_ERR_MEM, IAU_ERR_NUMERIC,
+ * IAU_ERR_REPLICA, and what reading and writing restart files gives, agreed */
 int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, float *x,
              struct cg_report *r);
 void cg_report_free(struct cg_report *r);

@@ -400,7 +400,8 @@ int config_check_forget(const struct config *cfg)
     int n = (f->ratio > 0) + (*f->ids != '\0') + (f->classes.n > 0);
     if (n == 0)
         return FAIL(IAU_ERR_CONFIG,
-                    "nothing is to be forgotten: set forget.ratio, forget.ids or forget.classes");
+                    "%snothing is to be forgotten: set forget.ratio, forget.ids or forget.classes",
+                    f->poison ? "forget.poison: " : "");
     if (n > 1)
         return FAIL(IAU_ERR_CONFIG,
                     "%s%s%s are set together; keep one and switch the others off "

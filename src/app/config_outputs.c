@@ -56,9 +56,9 @@ static int digest_scope(const struct config *cfg, enum config_scope scope, int i
                         char hex[DIGEST_CHARS])
 {
     char *text = config_text(cfg, scope, index), *all = NULL;
+    int by_ids = scope == SCOPE_RETRAIN || cfg->forget.poison;
     int n = text ? asprintf(&all, "%sdata.file = %s\ndata.without = %s\nforget.ids = %s\n", text,
-                            cfg->data.file, cfg->data.without,
-                            scope == SCOPE_RETRAIN ? cfg->forget.ids : "")
+                            cfg->data.file, cfg->data.without, by_ids ? cfg->forget.ids : "")
                  : -1;
     int rc = n < 0 ? IAU_ERR_MEM : digest_of(all, (size_t)n, hex);
     free(text);

@@ -76,6 +76,9 @@ static const struct setting general[] = {
      .help = "Seed of the training/validation split (numpy's legacy shuffle)."},
     {"data.valid", SETTING_REAL, AT(data.valid), "0.2", BELOW(0, 1), .scopes = IN_ALL,
      .help = "Share of the training part held out for validation."},
+    {"data.limit", SETTING_INT, AT(data.limit), "0", FROM(0), .scopes = IN_ALL, .unit = "samples",
+     .help = "Use only so many samples of the training part, drawn by data.seed, validation "
+             "included; 0: all."},
     {"data.without", SETTING_TEXT, AT(data.without),
      .help = "Leave out the training samples whose ids are in this file, as if they were not in "
              "data.file: those that earlier requests had removed. Text, one a line, or HDF5."},
@@ -178,9 +181,9 @@ static const struct setting general[] = {
     {"forget.classes", SETTING_INTS, AT(forget.classes), FROM(0), .scopes = IN_UNLEARNED,
      .help = "Forget all training samples with these labels."},
     {"forget.poison", SETTING_SWITCH, AT(forget.poison), "off", .scopes = IN_UNLEARNED,
-     .help =
-         "The samples to forget have wrong labels in training, drawn by forget.seed: a poisoned "
-         "batch."},
+     .help = "The samples to forget have wrong labels in training, retraining excepted, which is "
+             "without them; each is drawn uniformly from the other classes by forget.seed and the "
+             "sample's id. An experiment: what a method mends of a poisoned batch."},
 
     {"unlearn.methods", SETTING_TEXTS, AT(selection),
      .help = "Names of the entries of `methods` to run. Empty: all."},

@@ -160,6 +160,8 @@ int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds,
         "data %s: %lld to train on (of which %lld to forget), %lld for validation, %lld to test",
         job->dataset.path, (long long)job->sets.train.n, (long long)job->sets.forget.n,
         (long long)job->sets.valid.n, (long long)job->sets.test.n);
+    if (job->cfg.forget.poison)
+        log_line("forget.poison: those to forget have wrong labels in training");
     log_line("model: %lld parameters in %d tensors", (long long)job->model.n_param,
              job->model.n_tensor);
     if (kinds)

@@ -64,6 +64,10 @@ int provenance_add(struct record *r, const struct job *job, int same_bytes)
     if (job->has_request) {
         TRY(record_set_text(r, group, "forget_digest", job->forget_digest));
         TRY(record_set_i64(r, group, "n_forget", job->sets.forget.n));
+        if (job->cfg.forget.poison)
+            TRY(record_set_text(r, group, "forget_labels",
+                                "wrong in training, each drawn uniformly from the other classes by "
+                                "forget.seed and the sample's id"));
     }
 out:
     return rc;

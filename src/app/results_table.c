@@ -6,21 +6,35 @@
 #include "app/results.h"
 #include "core/log.h"
 
-enum { CELL_CHARS = 16, N_METRIC = 6, COLUMN_SECONDS = N_METRIC, COLUMN_RANK, N_COLUMN };
+enum {
+    CELL_CHARS = 16,
+    N_METRIC = 7,
+    TRUE_COLUMN = 2,
+    SECONDS_COLUMN = N_METRIC,
+    RANK_COLUMN,
+    N_COLUMN
+};
 
-/* Names of metrics, digits behind the point, and what to multiply with. */
+/* Names of metrics, titles, widths, digits behind the point, and what to multiply with; behind them
+ * come seconds and a rank. */
 static const struct column {
-    const char *metric, *gap;
-    int digits;
+    const char *metric, *gap, *title;
+    int chars, digits;
     double factor;
 } columns[N_METRIC] = {
-    {"accuracy_retain", "gap_accuracy_retain", 2, 100},
-    {"accuracy_forget", "gap_accuracy_forget", 2, 100},
-    {"accuracy_valid", "gap_accuracy_valid", 2, 100},
-    {"accuracy_test", "gap_accuracy_test", 2, 100},
-    {"mia_confidence_auc", "gap_mia_confidence_auc", 4, 1},
-    {"gap_average", "gap_average", 4, 1},
+    {"accuracy_retain", "gap_accuracy_retain", "retained", 9, 2, 100},
+    {"accuracy_forget", "gap_accuracy_forget", "forgotten", 9, 2, 100},
+    {"accuracy_forget_true", "gap_accuracy_forget_true", "by truth", 9, 2, 100},
+    {"accuracy_valid", "gap_accuracy_valid", "validat.", 9, 2, 100},
+    {"accuracy_test", "gap_accuracy_test", "test", 9, 2, 100},
+    {"mia_confidence_auc", "gap_mia_confidence_auc", "AUC", 8, 4, 1},
+    {"gap_average", "gap_average", "retrain", 8, 4, 1},
 };
+
+static int is_shown(const struct results *r, int column)
+{
+    return column != TRUE_COLUMN || r->job->cfg.forget.poison;
+}
 
 /* A number of the table; "-" for one that does not exist, such as an accuracy on no validation
  * samples. */
@@ -32,18 +46,33 @@ static const char *cell(char text[CELL_CHARS], int digits, double x)
     return text;
 }
 
-static void print_row(const char *name, int name_chars, const double value[N_COLUMN])
+static void print_row(const struct results *r, const char *name, int name_chars,
+                      const double value[N_COLUMN])
 {
-    char text[N_COLUMN][CELL_CHARS];
-    const char *shown[N_COLUMN];
-    for (int i = 0; i < N_COLUMN; i++)
-        shown[i] = cell(text[i],
-                        i < N_METRIC          ? columns[i].digits
-                        : i == COLUMN_SECONDS ? 3
-                                              : 2,
-                        value[i]);
-    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s %6s", name_chars, name, shown[0], shown[1], shown[2],
-             shown[3], shown[4], shown[5], shown[6], shown[7]);
+    char line[160] = "", text[CELL_CHARS];
+    int at = 0;
+    for (int i = 0; i < N_METRIC; i++)
+        if (is_shown(r, i))
+            at += snprintf(line + at, sizeof line - (size_t)at, " %*s", columns[i].chars,
+                           cell(text, columns[i].digits, value[i]));
+    char seconds[CELL_CHARS];
+    log_line("%-*s%s %9s %6s", name_chars, name, line, cell(seconds, 3, value[SECONDS_COLUMN]),
+             cell(text, 2, value[RANK_COLUMN]));
+}
+
+static void print_head(const struct results *r, int name_chars)
+{
+    char line[160] = "";
+    int at = 0;
+    for (int i = 0; i < N_METRIC; i++)
+        if (is_shown(r, i))
+            at += snprintf(line + at, sizeof line - (size_t)at, " %*s", columns[i].chars,
+                           columns[i].title);
+    log_line("%-*s %s %8s %8s", name_chars, "",
+             is_shown(r, TRUE_COLUMN) ? "----------------- accuracy in % -----------------"
+                                      : "------------ accuracy in % ------------",
+             "attack", "gap to");
+    log_line("%-*s%s %9s %6s", name_chars, "model", line, "seconds", "rank");
 }
 
 static void print_entry(const struct results *r, const struct entry *entry, int name_chars)
@@ -53,9 +82,9 @@ static void print_entry(const struct results *r, const struct entry *entry, int 
     for (int i = 0; i < N_METRIC; i++)
         value[i] = columns[i].factor * metrics_value(&entry->metrics, columns[i].metric);
     value[N_METRIC - 1] = is_twin ? NAN : value[N_METRIC - 1];
-    value[COLUMN_SECONDS] = results_seconds(entry);
-    value[COLUMN_RANK] = results_is_ranked(r, entry) ? entry->ranking.rank[RANK_AVERAGE_GAP] : NAN;
-    print_row(entry->stage->name, name_chars, value);
+    value[SECONDS_COLUMN] = results_seconds(entry);
+    value[RANK_COLUMN] = results_is_ranked(r, entry) ? entry->ranking.rank[RANK_AVERAGE_GAP] : NAN;
+    print_row(r, entry->stage->name, name_chars, value);
 }
 
 static void print_floor(const struct results *r, int origin, int name_chars)
@@ -68,8 +97,8 @@ static void print_floor(const struct results *r, int origin, int name_chars)
     snprintf(name, sizeof name, "noise: %s", r->job->cfg.origin[origin].name);
     for (int i = 0; i < N_METRIC; i++)
         value[i] = columns[i].factor * metrics_value(floor, columns[i].gap);
-    value[COLUMN_SECONDS] = value[COLUMN_RANK] = NAN;
-    print_row(name, name_chars, value);
+    value[SECONDS_COLUMN] = value[RANK_COLUMN] = NAN;
+    print_row(r, name, name_chars, value);
 }
 
 static int widest_name(const struct results *r)
@@ -89,10 +118,7 @@ void results_print(const struct results *r)
 {
     int name_chars = widest_name(r), n_floor = 0;
     log_line("%s", "");
-    log_line("%-*s %s %8s %8s", name_chars, "", "------------- accuracy in % -------------",
-             "attack", "gap to");
-    log_line("%-*s %9s %9s %9s %9s %8s %8s %9s %6s", name_chars, "model", "retained", "forgotten",
-             "validat.", "test", "AUC", "retrain", "seconds", "rank");
+    print_head(r, name_chars);
     for (int i = 0; i < r->stages->n; i++)
         if (r->entry[i].stage)
             print_entry(r, &r->entry[i], name_chars);
@@ -109,6 +135,9 @@ void results_print(const struct results *r)
              "files.");
     log_line("Rank: mean of those among the methods by gap in attack AUC, by seconds and by test "
              "accuracy; 1 is best.");
+    if (r->job->cfg.forget.poison)
+        log_line("By truth: forgotten samples by their true labels; training had wrong ones. "
+                 "Higher is better.");
     if (n_floor)
         log_line("Noise: how far retrained models of different seeds lie apart, on average; a "
                  "smaller gap says nothing.");

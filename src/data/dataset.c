@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "data/poison.h"
 #include "dataset_private.h"
 #include "io/h5.h"
 #include "par/comm.h"
@@ -253,6 +254,8 @@ int dataset_read_labels(const struct dataset *d, enum dataset_part part, int32_t
     *out = v;
     for (int64_t i = 0; rc == IAU_OK && i < d->n[part]; i++)
         rc = dataset_check_label(d, part, (*out)[i], i);
+    if (rc == IAU_OK && d->poison && part == PART_TRAIN)
+        poison_apply_all(d->poison, *out);
     if (rc != IAU_OK) {
         free(*out);
         *out = NULL;

@@ -239,6 +239,7 @@ static int open_h5_part(struct part *p, const struct text_list *files, const cha
     int rc = IAU_OK;
     if (files->n != 1)
         return FAIL(IAU_ERR_USAGE, "hdf5 takes one file for a part, not %lld", (long long)files->n);
+    TRY(h5_probe(files->v[0], (const char *const[]){x, y, id}, *id ? 3 : 2));
     TRY(h5_open(&p->h5, files->v[0]));
     TRY(array_open_h5(&p->x, &p->h5, x));
     TRY(array_open_h5(&p->y, &p->h5, y));

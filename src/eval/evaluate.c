@@ -9,14 +9,16 @@
 
 #include "core/error.h"
 #include "core/memory.h"
+#include "data/poison.h"
 
-enum { VALUE_KL = N_VALUE, VALUE_JS, VALUE_AGREE, N_EVAL_VALUE };
+enum { VALUE_TRUE = N_VALUE, VALUE_KL, VALUE_JS, VALUE_AGREE, N_EVAL_VALUE };
 
 struct scan {
     struct engine *e;
     const struct ensemble *model, *reference;
     struct work work;
     struct sums *sums;
+    const int32_t *truth; /* [n_local]; where labels are wrong; or NULL */
     float *p; /* [n_thread][2][n_class][lanes]: the model's probabilities beside the reference's,
                  and room for an ensemble's */
     float *feature; /* [n_local][N_MIA_FEATURE] */
@@ -43,20 +45,26 @@ static double divergence(double p, double q)
     return p > 0 ? p * (log(p) - log(fmax(q, 1e-30))) : 0;
 }
 
+/* The likeliest class of lane i of [n_class][lanes]; of equal ones the first. */
+static int predicted(const float *p, int n_class, int lanes, int i)
+{
+    int best = 0;
+    for (int c = 1; c < n_class; c++)
+        best = p[c * lanes + i] > p[best * lanes + i] ? c : best;
+    return best;
+}
+
 /* Divergences of p from q in nats and whether both predict the same class, for lane i of two
  * [n_class][lanes] arrays. */
 static void compare_lane(const float *p, const float *q, int n_class, int lanes, int i,
                          double value[N_EVAL_VALUE])
 {
-    int best_p = 0, best_q = 0;
     for (int c = 0; c < n_class; c++) {
         double a = p[c * lanes + i], b = q[c * lanes + i], middle = (a + b) / 2;
         value[VALUE_KL] += divergence(a, b);
         value[VALUE_JS] += (divergence(a, middle) + divergence(b, middle)) / 2;
-        best_p = p[c * lanes + i] > p[best_p * lanes + i] ? c : best_p;
-        best_q = q[c * lanes + i] > q[best_q * lanes + i] ? c : best_q;
     }
-    value[VALUE_AGREE] += best_p == best_q;
+    value[VALUE_AGREE] += predicted(p, n_class, lanes, i) == predicted(q, n_class, lanes, i);
 }
 
 static void unit_scan(struct worker *wk, void *ctx, int64_t i)
@@ -73,6 +81,8 @@ static void unit_scan(struct worker *wk, void *ctx, int64_t i)
     for (int k = 0; k < u->n; k++)
         mia_features(u->p + k, m->n_class, u->lanes, u->label[k],
                      s->feature + (first + k) * N_MIA_FEATURE);
+    for (int k = 0; s->truth && k < u->n; k++)
+        value[VALUE_TRUE] += predicted(u->p, m->n_class, u->lanes, k) == s->truth[first + k];
     if (s->reference) {
         memcpy(p, u->p, (size_t)n_p * sizeof *p);
         ensemble_forward(s->reference, m, u, p + n_p);
@@ -119,11 +129,15 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     struct sums sums = {0};
     char what[96];
     struct scan s = {.e = e, .model = model, .reference = reference, .sums = &sums};
-    *out = (struct set_result){set->n, NAN, NAN, NAN, NAN, NAN};
+    *out = (struct set_result){set->n, NAN, NAN, NAN, NAN, NAN, NAN};
     if (set->n == 0)
         return IAU_OK;
     TRY(share_load(&share, e, set));
     s.work = share_work(e, &share);
+    const struct poison *poison = which == SET_FORGET ? e->dataset->poison : NULL;
+    REQUIRE(!poison || poison->n == set->n);
+    if (poison)
+        s.truth = poison_truth(poison, share.first, share.rows.n);
     s.p = mem_alloc((int64_t)e->n_thread * 2 * e->model->n_class * e->lanes, sizeof *s.p);
     s.feature = mem_alloc(share.rows.n * N_MIA_FEATURE, sizeof *s.feature);
     rc = !s.p || !s.feature
@@ -138,6 +152,7 @@ static int scan_set(struct evaluation *v, struct engine *e, enum eval_set which,
     double n = (double)set->n;
     out->loss = sums_value(&sums, 0, VALUE_LOSS) / n;
     out->accuracy = sums_value(&sums, 0, VALUE_CORRECT) / n;
+    out->accuracy_true = s.truth ? sums_value(&sums, 0, VALUE_TRUE) / n : NAN;
     out->kl = reference ? sums_value(&sums, 0, VALUE_KL) / n : NAN;
     out->js = reference ? sums_value(&sums, 0, VALUE_JS) / n : NAN;
     out->agreement = reference ? sums_value(&sums, 0, VALUE_AGREE) / n : NAN;

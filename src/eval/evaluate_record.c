@@ -16,6 +16,9 @@ static int add_set(const struct evaluation *v, enum eval_set set, struct metrics
     snprintf(metric, sizeof metric, "accuracy_%s", name);
     TRY(metrics_add(m, metric, r->accuracy, is_forget ? metric_like_retrain : "higher",
                     is_forget ? NAN : 1, share_of_samples, METRIC_COMPARED));
+    snprintf(metric, sizeof metric, "accuracy_%s_true", name);
+    TRY(metrics_add(m, metric, r->accuracy_true, "higher", 1,
+                    "share of samples, by their true labels", METRIC_COMPARED));
     snprintf(metric, sizeof metric, "loss_%s", name);
     TRY(metrics_add(m, metric, r->loss, is_forget ? metric_like_retrain : "lower",
                     is_forget ? NAN : 0, "nats per sample", METRIC_PLAIN));
@@ -75,11 +78,14 @@ int evaluation_metrics(const struct evaluation *v, struct metrics *m)
     int rc = IAU_OK;
     for (int set = 0; set < N_EVAL_SET; set++)
         TRY(add_set(v, set, m));
+    int first = m->n;
     for (int f = 0; f < N_MIA_FEATURE; f++) {
         snprintf(prefix, sizeof prefix, "mia_%s", mia_feature_name(f));
         TRY(attack_metrics(&v->mia[f], prefix, m));
         TRY(add_thresholds(v, f, m));
     }
+    for (int i = first; i < m->n && !isnan(v->set[SET_FORGET].accuracy_true); i++)
+        m->v[i].ideal = NAN; /* wrong labels tell the sets apart for whoever knows neither */
     TRY(metrics_add(m, "distance_retrain", v->distance_reference, "lower", 0,
                     "Euclidean norm of parameters", METRIC_RELATIVE));
     TRY(metrics_add(m, "distance_retrain_relative", v->distance_reference / v->norm_reference,

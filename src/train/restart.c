@@ -219,3 +219,15 @@ int restart_load(struct restart *r, struct engine *e, const struct restart_state
     r->mixed = (int)mixed;
     return rc;
 }
+
+int restart_find(const struct restart *r, const struct comm *comm, const char *path, int *found)
+{
+    struct record in = {0};
+    *found = 0;
+    if (!r || !r->resume)
+        return IAU_OK;
+    int rc = comm_agree(comm, record_read_part(&in, r->path, path));
+    *found = rc == IAU_OK && record_find(&in, path) != NULL;
+    record_free(&in);
+    return rc;
+}

@@ -3,10 +3,12 @@
 #include "unlearn/cg.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/memory.h"
 #include "kernel/vector.h"
 
@@ -55,6 +57,67 @@ static void cg_free(struct cg *s)
     free(s->r);
     free(s->p);
     free(s->q);
+}
+
+/* What a restart file holds. */
+enum { N_ITEM = 7 };
+
+static void items_of(struct cg *s, struct restart_item item[N_ITEM])
+{
+    const struct restart_item all[N_ITEM] = {
+        {RESTART_PARAMS, "/cg/x", s->x},
+        {RESTART_PARAMS, "/cg/r", s->r},
+        {RESTART_PARAMS, "/cg/p", s->p},
+        {RESTART_I64, CG_PLACE, &s->report->iterations},
+        {RESTART_F64, "/cg/square", &s->rr},
+        {RESTART_F64, "/cg/curvature", &s->report->curvature},
+        {RESTART_HISTORY, "/history", &s->report->history},
+    };
+    memcpy(item, all, sizeof all);
+}
+
+/* Begin, or go on from the restart file. */
+static int begin(struct cg *s)
+{
+    struct restart *r = s->opts->restart;
+    struct engine *e = s->a->engine;
+    struct restart_item item[N_ITEM];
+    const struct cg_report *report = s->report;
+    int rc = IAU_OK;
+    if (r && r->resume) {
+        items_of(s, item);
+        TRY(restart_load(r, e, &(struct restart_state){NULL, N_ITEM, item}));
+        int fits = report->iterations > 0 && report->iterations <= s->opts->max_iterations &&
+                   report->history.n_row == report->iterations;
+        TRY(comm_agree(
+            e->comm,
+            fits ? IAU_OK : FAIL(IAU_ERR_FORMAT, "%s: /cg does not belong to this run", r->path)));
+        log_line("%s  goes on at product %lld", s->a->what, (long long)report->iterations + 1);
+    }
+    restart_begin(r, report->iterations);
+out:
+    return rc;
+}
+
+/* Write a restart file between two iterations, where a rank was asked to stop or one is due. */
+static int obey(struct cg *s)
+{
+    struct restart *r = s->opts->restart;
+    struct engine *e = s->a->engine;
+    struct restart_item item[N_ITEM];
+    char place[32];
+    int64_t word = restart_word(r, e->comm, s->report->iterations);
+    if (r)
+        comm_sum_i64(e->comm, &word, 1);
+    if (!word)
+        return IAU_OK;
+    int rc = comm_agree(e->comm, s->history_rc);
+    if (rc != IAU_OK)
+        return rc;
+    items_of(s, item);
+    snprintf(place, sizeof place, "product %lld", (long long)s->report->iterations);
+    struct restart_state state = {place, N_ITEM, item};
+    return restart_obey(r, e, word, s->report->iterations, &state);
 }
 
 /* Whether there is nothing more to do, and why. */
@@ -122,8 +185,12 @@ int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, floa
     *r = (struct cg_report){.curvature = NAN};
     history_init(&r->history, columns);
     TRY(comm_agree(e->comm, cg_init(&s, b)));
-    while (!finished(&s) && !down)
+    TRY(begin(&s));
+    while (!finished(&s) && !down) {
         TRY(iterate(&s, &down));
+        if (!down)
+            TRY(obey(&s));
+    }
     if (down)
         r->stop = CG_CURVATURE;
     TRY(comm_agree(e->comm, s.history_rc));

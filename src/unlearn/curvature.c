@@ -25,6 +25,8 @@ struct run {
     struct index_set sample, repair, held_out; /* of D_r, D_r and V */
     float *b, *x, *w; /* owned, [n_param]; w: with the buffers behind, which stay as they are */
     double norm_retain, norm_forget, cosine;
+    struct restart *restart; /* of the step; NULL where the repair is to go on */
+    struct cost before;      /* of this run; what it does anew is in its restart file's cost */
     struct cg_report report;
     double length, loss[2]; /* of the step: on D_f and on held-out samples, NAN without */
 };
@@ -82,7 +84,8 @@ static int solve(struct run *r)
     const struct unlearn *u = r->u;
     struct share share = {0};
     struct product product = {0};
-    struct cg_opts opts = {.damping = r->opts->damping, .max_iterations = r->opts->iterations};
+    struct cg_opts opts = {
+        .damping = r->opts->damping, .max_iterations = r->opts->iterations, .restart = r->restart};
     int rc = IAU_OK;
     TRY(share_load(&share, u->engine, &r->sample));
     TRY(product_init(&product, u->engine, PRODUCT_GAUSS_NEWTON, u->w, &share, u->name));
@@ -133,6 +136,8 @@ static int step(struct run *r, struct history *history)
     double start = timer_now_s();
     int rc = IAU_OK;
     TRY(right_hand_side(r));
+    if (r->restart && r->restart->resume)
+        u->engine->cost = r->before;
     TRY(solve(r));
     TRY(move(r));
     double seconds = timer_now_s() - start, distance = vector_distance(r->w, u->w, n);
@@ -203,16 +208,30 @@ static int add_repair(const struct run *r, const struct outcome *repaired, struc
     return comm_agree(r->u->engine->comm, rc);
 }
 
+/* A restart file is of the step or of the repair. In the repair the step is made anew, and comes
+ * out the same. */
+static int look_for_restart(struct run *r)
+{
+    struct restart *file = r->u->restart;
+    int is_of_step = 0, rc = restart_find(file, r->u->engine->comm, CG_PLACE, &is_of_step);
+    r->restart = file && file->resume && !is_of_step ? NULL : file;
+    return rc;
+}
+
 static int run(struct outcome *o, const struct unlearn *u)
 {
     int rc = IAU_OK;
-    struct run r = {.u = u, .opts = &u->opts->curvature};
+    struct run r = {.u = u, .opts = &u->opts->curvature, .before = u->engine->cost};
     struct outcome repaired = {0};
     *o = (struct outcome){0};
     history_init(&o->history, columns);
     TRY(comm_agree(u->engine->comm, allocate(&r)));
-    /* also where a repair is to go on: the step is cheap, and comes out the same */
+    TRY(look_for_restart(&r));
     TRY(step(&r, &o->history));
+    if (r.restart)
+        r.restart->resume = 0; /* the repair begins */
+    else if (u->restart)
+        u->engine->cost = r.before;
     if (r.repair.n) {
         TRY(repair(&r, &repaired));
         TRY(add_repair(&r, &repaired, &o->history));

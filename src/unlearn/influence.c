@@ -86,8 +86,10 @@ static int solve(struct run *r)
     struct engine *e = u->engine;
     struct share share = {0};
     struct product product = {0};
-    struct cg_opts opts = {
-        .damping = o->damping, .tolerance = o->tolerance, .max_iterations = o->iterations};
+    struct cg_opts opts = {.damping = o->damping,
+                           .tolerance = o->tolerance,
+                           .max_iterations = o->iterations,
+                           .restart = u->restart};
     double start = timer_now_s();
     int rc = IAU_OK;
     TRY(share_load(&share, e, &r->sample));
@@ -164,12 +166,15 @@ static int run(struct outcome *o, const struct unlearn *u)
     int rc = IAU_OK;
     struct run r = {.u = u};
     struct engine *e = u->engine;
+    const struct cost before = e->cost;
     double start = timer_now_s();
     *o = (struct outcome){0};
     history_init(&o->history, columns);
     TRY(comm_agree(e->comm, allocate(&r)));
     TRY(comm_agree(e->comm, progress_begin(u->progress, u->name, "step", 0)));
     TRY(right_hand_side(&r));
+    if (u->restart && u->restart->resume)
+        e->cost = before; /* a run that goes on has it in its restart file's cost */
     TRY(solve(&r));
     for (int64_t j = 0; j < e->model->n_param; j++)
         r.w[j] = (float)(r.w[j] + u->opts->influence.strength * r.x[j]);

@@ -186,10 +186,14 @@ static int forget_ids(struct partition *p, const struct dataset *d, const char *
 {
     int rc = IAU_OK;
     TRY(read_ids(&p->forget, p, d, path));
-    for (int64_t i = 0; i < p->forget.n; i++)
+    for (int64_t i = 0; i < p->forget.n; i++) {
         if (index_set_has(gone, p->forget.row[i]))
             TRY(FAIL(IAU_ERR_DATA, "%s: names a sample, row %lld, that %s says is gone already",
                      path, (long long)p->forget.row[i], gone_path));
+        if (!index_set_has(&p->train, p->forget.row[i]))
+            TRY(FAIL(IAU_ERR_DATA, "%s: names a sample, row %lld, that data.limit leaves out", path,
+                     (long long)p->forget.row[i]));
+    }
 out:
     return rc;
 }
@@ -230,6 +234,23 @@ out:
     return rc;
 }
 
+/* Use the first of the shuffled training rows, and as large a share of the validation samples. */
+static int limit_rows(struct partition *p, const struct data_opts *data, int64_t n,
+                      int64_t *n_train)
+{
+    struct index_set few = {0};
+    if (data->limit == 0 || data->limit >= n)
+        return IAU_OK;
+    int64_t n_valid = (int64_t)((double)data->limit * data->valid);
+    int rc = index_set_sample(&few, &p->valid, n_valid, (uint32_t)data->seed);
+    if (rc != IAU_OK)
+        return rc;
+    index_set_free(&p->valid);
+    p->valid = few;
+    *n_train = data->limit - n_valid;
+    return IAU_OK;
+}
+
 static int build(struct partition *p, const struct dataset *d, const struct data_opts *data,
                  const struct forget_opts *forget)
 {
@@ -240,6 +261,7 @@ static int build(struct partition *p, const struct dataset *d, const struct data
     const char *source = by_ids ? forget->ids : "the request";
     TRY(split_train_valid(d->n[PART_TRAIN], data->valid, (uint32_t)data->seed, &order, &n_train,
                           &p->valid));
+    TRY(limit_rows(p, data, d->n[PART_TRAIN], &n_train));
     if (n_train == 0)
         TRY(FAIL(IAU_ERR_DATA, "data.valid = %g leaves none of %lld samples for training",
                  data->valid, (long long)d->n[PART_TRAIN]));

@@ -111,7 +111,8 @@ static int make_data(struct bench *b, const struct row *row, const char *dir)
     int rc = IAU_OK;
     char out[512];
     snprintf(out, sizeof out, "%s/random.h5", dir);
-    struct source_opts source = {.name = "random", .shuffle = -1};
+    char *nothing[] = {(char *)"random numbers"};
+    struct source_opts source = {.name = "random", .files = {1, nothing}, .shuffle = -1};
     struct import_request request = {
         .source = &source, .reader = &random_format, .out = out, .force = 1};
     random_row = row;

@@ -10,7 +10,7 @@ status=0
 TMPDIR=$(mktemp -d) && export TMPDIR || exit 1
 trap 'rm -rf "$TMPDIR"' EXIT
 # A file may promise what no memory holds: then there is none.
-export ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=1024:quarantine_size_mb=8:${ASAN_OPTIONS:-}
+export ASAN_OPTIONS=suppressions=$here/libraries.txt:allocator_may_return_null=1:max_allocation_size_mb=1024:quarantine_size_mb=8:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1 LSAN_OPTIONS=suppressions=$here/leaks.txt:print_suppressions=0
 for format in "$@"; do
     mkdir -p "$folder/corpus/$format"

@@ -12,7 +12,7 @@ verdict "an unbroken run to compare with" $?
 digests wanted >wanted.digests
 
 # --- what would happen
-for script in train unlearn run scaling; do
+for script in train unlearn run audit scaling; do
     jobs/$script.sbatch --dry-run --nodes=3 config.yaml --train.epochs=2 >output 2>said &&
         grep -qE "^would submit: 'sbatch' '--nodes=3' '.*/jobs/$script.sbatch' 'config.yaml' '--train.epochs=2'$" said &&
         grep -q '^#SBATCH --time=' said

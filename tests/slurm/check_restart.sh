@@ -67,6 +67,21 @@ ends "$job" 300 COMPLETED "the rest of unlearning on 3 ranks" signals.log
 [ "$(digest signals/iau.h5)" = "$wanted_unlearned" ]
 verdict "unlearning from 4 to 1 to 3 ranks: same bytes" $? signals.log
 
+# --- the farm of an audit, four models at a time: stopped, requeued by the job script, and ended with the same bytes
+audit=(--output.origins=wanted --audit.shadows=8 --audit.epochs=20 '--audit.methods=[iau]')
+launch 2 "$IAU" -q audit config.yaml --output.dir=audited "${audit[@]}" >said 2>&1
+verdict "an audit without a stop" $?
+unset IAU_JOBS
+batch --nodes=2 --ntasks=4 --output=farm.log jobs/audit.sbatch config.yaml --output.dir=farm "${audit[@]}"
+await 200 test -e farm/audit/shadow_origin_000.h5
+scancel -b -s USR1 "$job"
+ends "$job" 300 COMPLETED "audit.sbatch, stopped" farm.log
+grep -q '^stopped; the same command makes the other [0-9]*$' farm.log && grep -q 'jobs: ended with 75; requeued, restart 1 of' farm.log
+verdict "the farm was stopped and requeued" $? farm.log
+audit_digests audited >audited.digests
+audit_digests farm | cmp -s - audited.digests
+verdict "an audit that was stopped: same bytes" $? farm.log
+
 # --- twenty kills at random moments of one run: all ranks at once, or one of them, also while a file is written
 cat >kills.sbatch <<END_SCRIPT
 #!/bin/bash

@@ -1,0 +1,78 @@
+#!/bin/bash
+# A poisoned batch from training to results: forget.poison.
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+
+make_data small 12000 300
+"$IAU" -q import idx small --out small.h5 || exit 1
+cat >small.yaml <<'END'
+data: {file: small.h5, valid: 0.1}
+model: {name: mlp, hidden: [64], activation: relu}
+train: {epochs: 8, patience: 0, batch: 64, unit: 64, optimizer: {lr: 0.02}}
+forget: {ratio: 0.1, poison: on}
+methods: [{name: iau, method: iau}, {name: finetune, method: finetune, epochs: 1, batch: 64}]
+output: {dir: out}
+END
+
+# --- the same bytes everywhere; one rank streams its 8 MiB of training samples within 7
+wanted=
+for shape in 1:0 1:7 3:0; do
+    rm -rf out
+    launch "${shape%:*}" "$IAU" run small.yaml "--data.memory_mib=${shape#*:}" >output 2>said
+    verdict "${shape%:*} ranks, memory ${shape#*:}: runs" $?
+    digests out >found
+    wanted=${wanted:-$(cat found)}
+    [ "$(wc -l <found)" -eq 5 ] && diff <(echo "$wanted") found >difference
+    verdict "${shape%:*} ranks, memory ${shape#*:}: same bytes" $? difference
+done
+
+# --- what the results say
+value() {
+    "$IAU" inspect "$1/results.h5" | awk -v path="/evaluation/$2" '$1 == path { print $3 }'
+}
+grep -qE '^model +retained forgotten +by truth +validat\. +test +AUC +retrain +seconds$' output &&
+    grep -qE '^origin +([0-9.]+ +){5}0\.[0-9]+ +0\.[0-9]+ ' output && grep -q '^By truth: ' output
+verdict "the table shows the accuracy by true labels" $? output
+awk '/accuracy in %/ { w = length } /^model / { h = length } h && /^(iau|origin|retrain) .*0\./ { if (length != h) bad = 1 }
+    END { exit bad || !h || w > h }' output
+verdict "its columns are in line" $? output
+awk -v origin="$(value out origin/accuracy_forget_true)" -v retrain="$(value out retrain/accuracy_forget_true)" \
+    -v wrong="$(value out origin/accuracy_forget)" -v without="$(value out retrain/accuracy_forget)" \
+    'BEGIN { exit !(retrain > origin && retrain > 0.8 && wrong > without && without < 0.1) }'
+verdict "retraining mends what the wrong labels did" $? output
+"$IAU" inspect out/origin.h5 >listing
+grep -q '^  /provenance/forget_labels = wrong in training, each drawn ' listing &&
+    grep -q '^    forget.poison = on$' listing && grep -q '^    forget.digest = ' listing
+verdict "a model says that it was trained on wrong labels" $? listing
+
+works '^retrain +retrain ' "$IAU" run small.yaml --forget.poison=off --output.dir=clean --dry-run
+! grep -q 'forget.poison' output
+verdict "a plan without wrong labels does not mention them" $? output
+works '^forget.poison: those to forget have wrong labels in training$' "$IAU" run small.yaml --output.dir=clean --dry-run
+launch 2 "$IAU" run small.yaml --forget.poison=off --output.dir=clean >output 2>said
+[ -z "$(value clean origin/accuracy_forget_true)" ] && ! grep -q 'by truth' output && [ -n "$(value clean origin/accuracy_forget)" ]
+verdict "without wrong labels there is no such number" $? output
+digest() {
+    "$IAU" inspect "$1" | sed -n 's/^  \/digest = //p'
+}
+[ "$(digest out/retrain.h5)" = "$(digest clean/retrain.h5)" ] && [ "$(digest out/origin.h5)" != "$(digest clean/origin.h5)" ]
+verdict "retraining sees no wrong label, training does" $? output
+
+# --- what makes no sense, and what must not be mixed
+fails 2 'forget.poison: nothing is to be forgotten' "$IAU" train small.yaml --forget.ratio=0 --output.dir=none
+fails 2 '--forget.poison=maybe' "$IAU" train small.yaml --forget.poison=maybe
+fails 1 '.*forget.poison' "$IAU" train small.yaml --forget.poison=off
+fails 1 '.*forget.seed' "$IAU" train small.yaml --forget.seed=2
+fails 1 '.*forget.poison' "$IAU" unlearn small.yaml --forget.poison=off --output.origins=out --output.dir=mixed
+
+# Origins that were given other wrong labels have another folder.
+for id in 1 2 3 4 5; do # some may be held out for validation
+    echo $id >"id$id"
+    "$IAU" train small.yaml --forget.ratio=0 --forget.ids=id$id --output.origins='shared/{digest}' --output.dir=own \
+        --dry-run >output 2>said
+    sed -n 's/^origin .* shared/shared/p' output
+done >listing
+[ "$(wc -l <listing)" -ge 2 ] && [ "$(sort -u listing | wc -l)" -eq "$(wc -l <listing)" ]
+verdict "two requests do not share a poisoned origin" $? listing
+
+finish poison

@@ -1,0 +1,68 @@
+#!/bin/bash
+# Requests one after another: each from the model that the one before left, against models retrained without all that is
+# gone; what is given is used as it is, and refused where it does not fit.
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+PYTHON=${PYTHON:-/usr/bin/python3}
+
+make_data small 203 70
+cat >seq.yaml <<'END_YAML'
+data: {file: small.h5, valid: 0.2, source: {format: idx, files: [small]}}
+model: {name: mlp, hidden: [16]}
+train: {epochs: 2, batch: 64, unit: 64, optimizer: {lr: 0.01}}
+methods: [{name: iau, method: iau}, {name: finetune, method: finetune, epochs: 1}]
+output: {dir: out}
+END_YAML
+"$IAU" -q import idx small --out small.h5 >said 2>&1
+verdict "data" $?
+export IAU LAUNCH=''
+# Ids that are not held out for validation: those that a request may name.
+"$IAU" -q train seq.yaml >said 2>&1
+: >trained.ids
+for id in $(seq 0 202); do
+    [ "$(wc -l <trained.ids)" -lt 15 ] || break
+    echo "$id" >id.ids
+    "$IAU" -q unlearn seq.yaml --dry-run --forget.ids=id.ids >said 2>&1 && echo "$id" >>trained.ids
+done
+head -n 5 trained.ids >1.ids
+sed -n 6,10p trained.ids >2.ids
+sed -n 11,15p trained.ids >3.ids
+
+works '^results: seq/request-3/results.h5$' "$ROOT/jobs/sequence.sh" seq.yaml iau seq 1.ids 2.ids 3.ids
+cmp -s <(cat 1.ids 2.ids) seq/gone-2.ids
+verdict "what has gone is written down" $?
+digest() {
+    "$IAU" inspect --digest "$1"
+}
+cat 1.ids 2.ids 3.ids >all.ids
+"$IAU" -q run seq.yaml --forget.ids=all.ids --output.dir=once >said 2>&1
+[ "$(digest once/retrain.h5)" = "$(digest seq/request-3/retrain.h5)" ]
+verdict "retrained without all that is gone: the bytes of one request for all" $?
+works 'already done: seq/request-3/iau.h5' "$ROOT/jobs/sequence.sh" seq.yaml iau seq 1.ids 2.ids 3.ids
+launch 2 "$IAU" -q unlearn seq.yaml --forget.ids=2.ids --data.without=1.ids --origins.origin.file=seq/request-1/iau.h5 \
+    --output.dir=two --unlearn.methods=iau >said 2>&1
+[ "$(digest two/iau.h5)" = "$(digest seq/request-2/iau.h5)" ]
+verdict "a given origin on two ranks: the same bytes" $?
+
+given=("$IAU" unlearn seq.yaml --forget.ids=2.ids --origins.origin.file=seq/request-1/iau.h5 --output.dir=bad)
+fails 1 'nowhere.h5 is not there, the origin of method iau' "${given[@]}" --origins.origin.file=nowhere.h5
+fails 1 'seq/request-1/iau.h5 was made with other settings: data.valid .0.2 there, 0.3 here.' "${given[@]}" --data.valid=0.3
+fails 1 'seq/request-1/iau.h5: .*/params' "${given[@]}" --model.hidden=8
+fails 1 '2.ids: names a sample, row [0-9]+, that 2.ids says is gone already' "${given[@]}" --data.without=2.ids
+fails 2 '.*origins.origin.file = seq/request-1/iau.h5: is the file of an entry of methods' "${given[@]}" --output.dir=seq/request-1
+[ ! -e bad/iau.h5 ] && [ ! -e bad/finetune.h5 ]
+verdict "what is refused makes no model" $?
+
+if "$PYTHON" -c 'import h5py, matplotlib' 2>/dev/null; then
+    drift=("$PYTHON" "$ROOT/analysis/drift.py")
+    works '^3 +1 \(1\) +0\.[0-9]+ \(0\.' "${drift[@]}" seq iau --picture drift.png
+    "${drift[@]}" seq iau --format csv 2>said | grep -c . | grep -qx 4
+    verdict "drift: a row a request" $? said
+    "${drift[@]}" seq other >output 2>said
+    [ $? -eq 1 ] && grep -q 'drift.py: error: seq/request-1/results.h5: no other in it' said
+    verdict "drift: an unknown method" $? said
+else
+    skip "drift: needs python3-h5py and python3-matplotlib"
+fi
+
+finish sequence
