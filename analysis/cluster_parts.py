@@ -120,8 +120,9 @@ def scaling_table(measured):
 
 def scaling_part(measured):
     net = measured["network"]
+    latency = 1e6 * net["latency_s"]
     text = (f"<p>Points are measured, lines are the model: units on the busiest rank, and an "
-            f"all-reduce at {1e6 * net['latency_s']:.3g} µs latency and "
+            f"all-reduce at {latency:{',.0f' if latency >= 100 else '.3g'}} µs latency and "
             f"{1e-9 * net['bandwidth_bytes_s']:.3g} GB/s a rank, {esc(net['source'])}. Filled: "
             f"the same work on more ranks; hollow: work that grows with the ranks.</p>")
     return section(f"Scaling: {measured['name']}", text,

@@ -115,7 +115,7 @@ cat >scaling.json <<'END_JSON'
              "ranks": [1, 2], "seconds": [1.0, 0.6], "predicted": [1.0, 0.55]}]}
 END_JSON
 runs 0 '^report: both.html$' report.py camp/campaign.h5 -o both.html --scaling scaling.json scaling.json
-holds both.html 'Unlearning campaign' 'Scaling: a slow network' 'unlearning, n = 40,000' '1e+03 µs'
+holds both.html 'Unlearning campaign' 'Scaling: a slow network' 'unlearning, n = 40,000' '1,000 µs'
 verdict "the report of scaling, beside a campaign" $?
 runs 0 '^report: speed.html$' report.py -o speed.html --scaling scaling.json
 echo '{}' >broken.json

@@ -10,35 +10,61 @@
 #include "data/shard.h"
 #include "unlearn/sisa.h"
 
-/* Seconds a sample's gradient takes here: a few units of real samples, timed. */
-static int time_gradient(struct job *job, struct engine *e, double *gradient_s)
+/* Of the model at hand, which is the same in all stages: measured once for a size of units. */
+struct speed {
+    int64_t unit;
+    double gradient_s; /* of a sample */
+};
+
+enum { MOST_UNITS = 16, ENOUGH_MS = 100 };
+
+/* Seconds that the gradients of the first n training samples take, by rank 0's clock. */
+static int time_gradients(struct job *job, struct engine *e, const float *w, struct sums *sums,
+                          int64_t n, double *seconds)
 {
     int rc = IAU_OK;
     struct share share = {0};
-    struct sums sums = {0};
     struct index_set few = job->sets.train;
-    int64_t n_param = e->model->n_param;
-    few.n = few.n < 16 * e->unit * (int64_t)job->comm->size
-                ? few.n
-                : 16 * e->unit * (int64_t)job->comm->size;
+    few.n = n;
+    TRY(share_load(&share, e, &few));
+    struct work work = share_work(e, &share);
+    sums_begin(sums, &few.n);
+    double start = timer_now_s();
+    sweep_add_gradient(e, w, &work, sums, 0);
+    TRY(sweep_reduce(e, sums, "timing"));
+    *seconds = timer_now_s() - start;
+    comm_bcast(job->comm, seconds, sizeof *seconds, 0);
+out:
+    share_free(&share);
+    return rc;
+}
+
+/* A unit a rank, to look how long it takes; then as many as are worth waiting for, and quick ones
+ * once more: warm. */
+static int time_model(struct job *job, struct engine *e, struct speed *speed)
+{
+    int rc = IAU_OK;
+    struct sums sums = {0};
+    int64_t n_param = e->model->n_param, ranks = job->comm->size, n_train = job->sets.train.n;
+    double seconds = 0;
+    if (speed->unit == e->unit)
+        return IAU_OK;
     float *w = mem_alloc(model_state_floats(e->model), sizeof *w);
     rc = w ? sums_init(&sums, 1, &n_param, N_VALUE, e->n_thread)
            : FAIL(IAU_ERR_MEM, "no memory for parameters");
     TRY(comm_agree(job->comm, rc));
     model_init_params(e->model, 0, w);
-    TRY(share_load(&share, e, &few));
-    struct work work = share_work(e, &share);
-    for (int warm = 0; warm < 2; warm++) {
-        sums_begin(&sums, &few.n);
-        double start = timer_now_s();
-        sweep_add_gradient(e, w, &work, &sums, 0);
-        TRY(sweep_reduce(e, &sums, "timing"));
-        *gradient_s = (timer_now_s() - start) / (double)few.n;
+    for (int pass = 0, units = 1; pass < (units > 1 ? 3 : 2); pass++) {
+        int64_t most = units * e->unit * ranks, n = most < n_train ? most : n_train;
+        TRY(time_gradients(job, e, w, &sums, n, &seconds));
+        speed->gradient_s = seconds / (double)n;
+        if (pass == 0 && 1000 * seconds < ENOUGH_MS)
+            units = MOST_UNITS;
     }
+    speed->unit = e->unit;
 out:
     free(w);
     sums_free(&sums);
-    share_free(&share);
     return rc;
 }
 
@@ -99,18 +125,18 @@ static struct unlearn_load stage_load(const struct job *job, const struct stage 
     return load;
 }
 
-static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
+static int plan_stage(struct job *job, const struct stage *s, unsigned kinds, struct speed *speed)
 {
     static const char *const state_name[] = {"to do", "done", "resume"};
     int rc = IAU_OK;
     struct engine e = {0};
-    double gradient_s = 0, mib = 0;
+    double mib = 0;
     struct unlearn_load load = {0, 0};
     enum output_state state;
     TRY(stage_preview(job, s, kinds, &state));
     if (state != OUTPUT_DONE) {
         TRY(job_engine(job, &s->train, &e));
-        TRY(time_gradient(job, &e, &gradient_s));
+        TRY(time_model(job, &e, speed));
         if (train_is_ensemble(&s->train))
             TRY(ensemble_load(job, s, &load));
         else
@@ -119,22 +145,22 @@ static int plan_stage(struct job *job, const struct stage *s, unsigned kinds)
     }
     log_line("%-16s %-8s %-7s %9.0f %9.1f %13.0f %9.1f  %s", s->name, stage_kind_name(s->kind),
              state_name[state], ceil(load.rows / job->comm->size), mib,
-             load.gradients / job->comm->size, load.gradients * gradient_s, s->path);
+             load.gradients / job->comm->size, load.gradients * speed->gradient_s, s->path);
 out:
     engine_free(&e);
     return rc;
 }
 
 /* The models of an audit. */
-static int plan_audit(struct job *job, const struct audit *a)
+static int plan_audit(struct job *job, const struct audit *a, struct speed *speed)
 {
     int rc = IAU_OK;
     struct engine e = {0};
     struct audit_plan plan = {0};
-    double gradient_s = 0, gradients = 0;
+    double gradients = 0;
     TRY(audit_plan(&plan, a));
     TRY(job_engine(job, &a->origin[0].train, &e));
-    TRY(time_gradient(job, &e, &gradient_s));
+    TRY(time_model(job, &e, speed));
     for (int64_t i = 0; i < plan.n_item; i++)
         gradients += audit_item_gradients(a, plan.item[i]);
     log_line("audit of %lld forgotten and %lld validation samples: %lld models, of which %lld are "
@@ -143,7 +169,7 @@ static int plan_audit(struct job *job, const struct audit *a)
              (long long)(a->targets.all.n - a->targets.n_forgotten), (long long)plan.n_total,
              (long long)plan.n_item, (long long)a->opts->ranks, a->opts->ranks == 1 ? "" : "s");
     log_line("audit: %.0f gradients a rank, %.1f s; %.1f MiB of files in %s",
-             gradients / job->comm->size, gradients * gradient_s,
+             gradients / job->comm->size, gradients * speed->gradient_s,
              (double)plan.n_total * 4 * (double)model_state_floats(&job->model) / 1048576,
              a->folder);
 out:
@@ -156,6 +182,7 @@ int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds,
                const struct audit *audit)
 {
     int rc = IAU_OK;
+    struct speed speed = {0};
     log_line(
         "data %s: %lld to train on (of which %lld to forget), %lld for validation, %lld to test",
         job->dataset.path, (long long)job->sets.train.n, (long long)job->sets.forget.n,
@@ -169,9 +196,9 @@ int plan_print(struct job *job, const struct stage_list *stages, unsigned kinds,
                  "gradients", "seconds", "file");
     for (int i = 0; i < stages->n; i++)
         if (kinds & 1u << stages->stage[i].kind)
-            TRY(plan_stage(job, &stages->stage[i], kinds));
+            TRY(plan_stage(job, &stages->stage[i], kinds, &speed));
     if (audit)
-        TRY(plan_audit(job, audit));
+        TRY(plan_audit(job, audit, &speed));
     if (job->cli->command != COMMAND_TRAIN && job->cli->command != COMMAND_UNLEARN)
         log_line("then the evaluation of the models that are there, into %s/results.h5",
                  job->cfg.output.dir);
