@@ -414,7 +414,7 @@ static void short_memory(void)
     char *path = harness_path("short.restart.h5"), printed[2000];
     struct train_opts t = ensemble_opts(1);
     t.epochs = 1;
-    t.shards = 2;
+    t.shards = 3;
     struct sisa_run_of whole = run_of(&t, &method_sets.train, path), r = whole;
     execute_and_remove(&whole);
     r.rc = IAU_ERR_MEM;

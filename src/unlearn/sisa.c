@@ -1,5 +1,4 @@
 /* Training of ensembles, and of what a request affects of one. */
-#define _GNU_SOURCE /* asprintf */
 #include "unlearn/sisa.h"
 
 #include <stdio.h>
@@ -9,18 +8,26 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/memory.h"
-#include "io/output.h"
 #include "par/farm.h"
 #include "sisa_private.h"
+
+/* A slice of a shard that this rank had a hand in. */
+struct made {
+    uint8_t is_made;        /* there is a file of it from before */
+    int64_t owner;          /* 1 + the rank that has it, 0: not this one */
+    struct cost cost;       /* of it; counters alone count */
+    struct history history; /* owned */
+};
 
 /* At work, on this rank. */
 struct work_on {
     const struct sisa *s;
     struct sisa_plan plan;
-    float *w;         /* owned, as sisa.w */
-    uint8_t *is_made; /* owned, [shards][slices]; there is a file of it from before */
-    int64_t *item;    /* owned; the shards to train */
+    float *w;           /* owned, as sisa.w */
+    struct made *piece; /* owned, [shards][slices] */
+    int64_t *item;      /* owned; the shards to train */
     double seconds[N_PHASE];
+    int mixed;
 };
 
 static int64_t n_states(const struct train_opts *t)
@@ -28,81 +35,13 @@ static int64_t n_states(const struct train_opts *t)
     return t->shards * t->slices;
 }
 
-/* --- the file of a slice of a shard */
-
-struct piece_file {
-    char *name, *path, *restart_path; /* owned */
-};
-
-static void piece_file_free(struct piece_file *f)
-{
-    free(f->name);
-    free(f->path);
-    free(f->restart_path);
-}
-
-/* FOLDER/NAME.shard_K.h5 beside FOLDER/NAME.restart.h5; NAME.shard_K.slice_R.h5 where there are
- * several slices. */
-static int piece_file_init(struct piece_file *f, const char *restart_path,
-                           const struct train_opts *t, int64_t shard, int64_t slice)
-{
-    static const char tail[] = ".restart.h5";
-    size_t n = strlen(restart_path), n_tail = sizeof tail - 1;
-    REQUIRE(n > n_tail && strcmp(restart_path + n - n_tail, tail) == 0);
-    *f = (struct piece_file){NULL, NULL, NULL};
-    int made = t->slices > 1
-                   ? asprintf(&f->name, "shard_%lld.slice_%lld", (long long)shard, (long long)slice)
-                   : asprintf(&f->name, "shard_%lld", (long long)shard);
-    if (made < 0)
-        f->name = NULL;
-    if (!f->name || asprintf(&f->path, "%.*s.%s.h5", (int)(n - n_tail), restart_path, f->name) < 0)
-        f->path = NULL;
-    if (!f->path ||
-        asprintf(&f->restart_path, "%.*s.%s%s", (int)(n - n_tail), restart_path, f->name, tail) < 0)
-        f->restart_path = NULL;
-    if (f->restart_path)
-        return IAU_OK;
-    piece_file_free(f);
-    *f = (struct piece_file){NULL, NULL, NULL};
-    return FAIL(IAU_ERR_MEM, "no memory for the names of shards");
-}
-
-/* Read the file of a piece that is done into w, or write it: a restart file with nothing left to
- * do, so that it is checked like one. */
-static int exchange(struct engine *e, const struct restart *like, const struct piece_file *f,
-                    float *w, struct history *history, int writes, int *mixed)
-{
-    struct restart_item item[] = {{RESTART_PARAMS, "/params", w},
-                                  {RESTART_BUFFERS, "/buffers", w},
-                                  {RESTART_HISTORY, "/history", history}};
-    struct restart_state state = {"its end", sizeof item / sizeof *item, item};
-    struct restart done = *like;
-    done.path = f->path;
-    done.name = f->name;
-    done.opts.keep = 1;
-    int rc = writes ? restart_write(&done, e, &state) : restart_load(&done, e, &state);
-    *mixed = done.mixed;
-    return rc;
-}
-
-/* Rank 0: whether a file is there with these settings; others are an error, or, with --force, not
- * there. */
-static int find_file(const struct restart *r, const char *path, uint8_t *is_there)
-{
-    enum output_state state;
-    struct output o = {.path = path, .restart_path = path, .settings = r->settings};
-    int rc = output_find(&o, r->force, &state);
-    *is_there = rc == IAU_OK && state != OUTPUT_MISSING;
-    return rc;
-}
-
 /* --- training */
 
-static int train_piece(struct work_on *x, struct engine *e, const struct piece_file *f,
+static int train_piece(struct work_on *x, struct engine *e, const struct sisa_file *f,
                        int64_t shard, int64_t slice, struct outcome *o)
 {
     const struct sisa *s = x->s;
-    int rc = IAU_OK, mixed;
+    int rc = IAU_OK;
     uint8_t resumes = 0;
     char name[160];
     struct index_set set = {0};
@@ -115,7 +54,7 @@ static int train_piece(struct work_on *x, struct engine *e, const struct piece_f
     restart.name = name;
     rc = sisa_plan_set(&x->plan, shard, slice, &set);
     if (rc == IAU_OK && e->comm->rank == 0)
-        rc = find_file(s->restart, f->restart_path, &resumes);
+        rc = sisa_file_find(s->restart, f->restart_path, &resumes);
     TRY(comm_agree(e->comm, rc));
     comm_bcast(e->comm, &resumes, 1, 0);
     restart.resume = resumes;
@@ -132,7 +71,8 @@ static int train_piece(struct work_on *x, struct engine *e, const struct piece_f
     log_hush(0);
     TRY(rc);
     memcpy(x->w + at * n, o->w, (size_t)n * sizeof *o->w);
-    TRY(exchange(e, &restart, f, o->w, &o->history, 1, &mixed));
+    x->mixed |= restart.mixed;
+    TRY(sisa_file_exchange(e, &restart, f, o->w, &o->history, 1));
     TRY(comm_agree(e->comm, e->comm->rank == 0 ? restart_remove(f->restart_path) : IAU_OK));
     log_line("%s  done: %lld samples, %lld epochs", name, (long long)set.n,
              (long long)o->history.n_row);
@@ -157,25 +97,32 @@ static int open_engine(struct engine *e, const struct engine *like, const struct
 /* A slice of a shard: trained, or, with what it has cost, from its file. */
 static int make_piece(struct work_on *x, int64_t shard, int64_t slice, const struct comm *group)
 {
-    int rc = IAU_OK, mixed;
+    int rc = IAU_OK;
     struct engine e = {0};
     struct outcome o = {0};
-    struct piece_file f = {NULL, NULL, NULL};
+    struct sisa_file f = {NULL, NULL, NULL};
     int64_t at = shard * x->s->train->slices + slice;
-    TRY(comm_agree(group, piece_file_init(&f, x->s->restart->path, x->s->train, shard, slice)));
+    struct made *piece = &x->piece[at];
+    struct restart restart = *x->s->restart;
+    TRY(comm_agree(group, sisa_file_init(&f, restart.path, x->s->train, shard, slice)));
     TRY(open_engine(&e, x->s->engine, group));
     history_init(&o.history, trainer_columns);
-    if (x->is_made[at])
-        TRY(exchange(&e, x->s->restart, &f, x->w + at * model_state_floats(e.model), &o.history, 0,
-                     &mixed));
+    if (piece->is_made)
+        TRY(sisa_file_exchange(&e, &restart, &f, x->w + at * model_state_floats(e.model),
+                               &o.history, 0));
     else
         TRY(train_piece(x, &e, &f, shard, slice, &o));
+    x->mixed |= restart.mixed;
     for (int p = 0; p < N_PHASE; p++)
         x->seconds[p] += e.cost.seconds[p];
+    piece->owner = group->rank == 0 ? x->s->engine->comm->rank + 1 : 0;
+    piece->cost = e.cost;
+    piece->history = o.history;
+    o.history = (struct history){0};
 out:
     outcome_free(&o);
     engine_free(&e);
-    piece_file_free(&f);
+    sisa_file_free(&f);
     return rc;
 }
 
@@ -201,9 +148,9 @@ static int start(struct work_on *x)
     TRY(sisa_plan_init(&x->plan, s->engine->dataset, t, s->set, s->forget));
     TRY(sisa_plan_check(&x->plan, s->engine->model, s->name));
     x->w = mem_alloc(floats, sizeof *x->w);
-    x->is_made = mem_alloc(n, 1);
+    x->piece = mem_alloc(n, sizeof *x->piece);
     x->item = mem_alloc(t->shards, sizeof *x->item);
-    if (!x->w || !x->is_made || !x->item)
+    if (!x->w || !x->piece || !x->item)
         TRY(FAIL(IAU_ERR_MEM, "no memory for an ensemble of %lld models", (long long)n));
     if (s->w)
         memcpy(x->w, s->w, (size_t)floats * sizeof *x->w);
@@ -220,11 +167,11 @@ static int find_made(struct work_on *x)
     const struct train_opts *t = x->s->train;
     int rc = IAU_OK;
     for (int64_t i = 0; i < n_states(t) && rc == IAU_OK; i++) {
-        struct piece_file f;
-        rc = piece_file_init(&f, x->s->restart->path, t, i / t->slices, i % t->slices);
+        struct sisa_file f;
+        rc = sisa_file_init(&f, x->s->restart->path, t, i / t->slices, i % t->slices);
         if (rc == IAU_OK)
-            rc = find_file(x->s->restart, f.path, &x->is_made[i]);
-        piece_file_free(&f);
+            rc = sisa_file_find(x->s->restart, f.path, &x->piece[i].is_made);
+        sisa_file_free(&f);
     }
     return rc;
 }
@@ -269,39 +216,48 @@ static const char *const *ensemble_columns(void)
     return column;
 }
 
-/* Every rank takes all that was made from the files. */
-static int collect_piece(struct work_on *x, struct outcome *o, int64_t shard, int64_t slice)
+/* The owner's piece, on every rank. */
+static int share_piece(struct work_on *x, struct outcome *o, int64_t shard, int64_t slice)
 {
     struct engine *e = x->s->engine;
-    const struct train_opts *t = x->s->train;
     int rc = IAU_OK;
-    struct piece_file f = {NULL, NULL, NULL};
-    struct history h;
-    history_init(&h, trainer_columns);
-    TRY(comm_agree(e->comm, piece_file_init(&f, x->s->restart->path, t, shard, slice)));
-    TRY(exchange(e, x->s->restart, &f,
-                 x->w + (shard * t->slices + slice) * model_state_floats(e->model), &h, 0,
-                 &x->s->restart->mixed));
+    int64_t at = shard * x->s->train->slices + slice, n = model_state_floats(e->model);
+    struct made *piece = &x->piece[at];
+    struct history h = {.n_column = o->history.n_column - 2, .n_row = piece->history.n_row};
+    comm_max_i64(e->comm, &piece->owner, 1);
+    int owner = (int)piece->owner - 1, is_mine = owner == e->comm->rank;
+    comm_bcast(e->comm, &h.n_row, sizeof h.n_row, owner);
+    int64_t n_value = h.n_row * h.n_column;
+    h.value = mem_alloc(n_value, sizeof *h.value);
+    TRY(comm_agree(e->comm, h.value ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for a history")));
+    if (is_mine)
+        memcpy(h.value, piece->history.value, (size_t)n_value * sizeof *h.value);
+    comm_bcast(e->comm, h.value, n_value * (int64_t)sizeof *h.value, owner);
+    comm_bcast(e->comm, x->w + at * n, n * (int64_t)sizeof *x->w, owner);
+    comm_bcast(e->comm, &piece->cost, sizeof piece->cost, owner);
+    e->cost.forwards += piece->cost.forwards;
+    e->cost.gradients += piece->cost.gradients;
+    e->cost.hvps += piece->cost.hvps;
+    e->cost.payload_bytes += piece->cost.payload_bytes;
     TRY(comm_agree(e->comm, add_history(&o->history, &h, shard, slice)));
 out:
     history_free(&h);
-    piece_file_free(&f);
     return rc;
 }
 
-static int collect(struct work_on *x, struct outcome *o)
+static int share(struct work_on *x, struct outcome *o)
 {
     const struct train_opts *t = x->s->train;
-    struct cost *cost = &x->s->engine->cost;
     int rc = IAU_OK;
-    double before[N_PHASE];
-    memcpy(before, cost->seconds, sizeof before);
+    int64_t mixed = x->mixed;
     history_init(&o->history, ensemble_columns());
     for (int64_t k = 0; k < t->shards; k++)
         for (int64_t r = x->plan.first[k]; r < t->slices; r++)
-            TRY(collect_piece(x, o, k, r));
-    for (int p = 0; p < N_PHASE; p++) /* the files' seconds are those of all groups together */
-        cost->seconds[p] = before[p] + x->seconds[p];
+            TRY(share_piece(x, o, k, r));
+    for (int p = 0; p < N_PHASE; p++)
+        x->s->engine->cost.seconds[p] += x->seconds[p];
+    comm_max_i64(x->s->engine->comm, &mixed, 1);
+    x->s->restart->mixed |= (int)mixed;
     o->w = x->w;
     x->w = NULL;
 out:
@@ -325,35 +281,25 @@ static void say_what(const struct work_on *x)
 int sisa_run(struct outcome *o, const struct sisa *s)
 {
     int rc = IAU_OK;
+    int64_t n = n_states(s->train);
     struct work_on x = {.s = s};
     const struct comm *comm = s->engine->comm;
     *o = (struct outcome){0};
     TRY(comm_agree(comm, start(&x)));
     TRY(comm_agree(comm, comm->rank == 0 ? find_made(&x) : IAU_OK));
-    comm_bcast(comm, x.is_made, n_states(s->train), 0);
+    comm_bcast(comm, x.piece, n * (int64_t)sizeof *x.piece, 0); /* nothing but is_made is set */
     say_what(&x);
     TRY(run_farm(&x));
-    TRY(collect(&x, o));
+    TRY(share(&x, o));
 out:
+    for (int64_t i = 0; x.piece && i < n; i++)
+        history_free(&x.piece[i].history);
     sisa_plan_free(&x.plan);
     free(x.w);
-    free(x.is_made);
+    free(x.piece);
     free(x.item);
     if (rc != IAU_OK)
         outcome_free(o);
-    return rc;
-}
-
-int sisa_remove(const char *path, const struct train_opts *train)
-{
-    int rc = IAU_OK;
-    for (int64_t i = 0; i < n_states(train) && rc == IAU_OK; i++) {
-        struct piece_file f;
-        rc = piece_file_init(&f, path, train, i / train->slices, i % train->slices);
-        if (rc == IAU_OK)
-            rc = restart_remove(f.path);
-        piece_file_free(&f);
-    }
     return rc;
 }
 
