@@ -48,6 +48,8 @@ given=("$IAU" unlearn seq.yaml --forget.ids=2.ids --origins.origin.file=seq/requ
 fails 1 'nowhere.h5 is not there, the origin of method iau' "${given[@]}" --origins.origin.file=nowhere.h5
 fails 1 'seq/request-1/iau.h5 was made with other settings: data.valid .0.2 there, 0.3 here.' "${given[@]}" --data.valid=0.3
 fails 1 'seq/request-1/iau.h5: .*/params' "${given[@]}" --model.hidden=8
+fails 1 'seq/request-1/iau.h5 has learned other samples than are left here: name in data.without' "${given[@]}"
+fails 1 'seq/request-1/iau.h5 has learned other samples' "${given[@]}" --data.without=3.ids
 fails 1 '2.ids: names a sample, row [0-9]+, that 2.ids says is gone already' "${given[@]}" --data.without=2.ids
 fails 2 '.*origins.origin.file = seq/request-1/iau.h5: is the file of an entry of methods' "${given[@]}" --output.dir=seq/request-1
 [ ! -e bad/iau.h5 ] && [ ! -e bad/finetune.h5 ]

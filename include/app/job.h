@@ -24,6 +24,7 @@ struct job {
     struct poison poison;             /* of the forget set, where forget.poison is on */
     char forget_digest[DIGEST_CHARS]; /* SHA-256 of the forget set's rows, "" without a request */
     char train_digest[DIGEST_CHARS];  /* of the training set's rows */
+    char retain_digest[DIGEST_CHARS]; /* of the retained ones */
     struct machine machine;           /* the ranks' hosts */
     struct progress progress;
 };

@@ -55,11 +55,11 @@ int stage_find(const struct job *job, const struct stage *s, const char *setting
 /** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a
  * method, and where that is gone the method's own. The caller frees *settings. */
 int stage_settings(const struct job *job, const struct stage *s, char **settings);
-/** Local. Compare the settings that a stage's file says it was made with with those of now; of a
- * given origin, those of the data and of the model alone, and of training where it is an ensemble.
- * @return IAU_OK, or IAU_ERR_DATA with a message that names what differs and ends with `advice` */
-int stage_compare(const struct stage *s, const char *there, const char *settings,
-                  const char *advice);
+/** Local. Is a stage's file made with the settings of now? A given origin must agree in those of
+ * the data, the model and ensembles, and must have learned this training set. @return IAU_OK, or
+ * IAU_ERR_DATA with a message that names what differs and ends with `advice` */
+int stage_check_file(const struct job *job, const struct stage *s, const struct record *r,
+                     const char *settings, const char *advice);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
 int stage_has_origin(const struct job *job, const struct stage *s);
 /** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method

@@ -21,8 +21,8 @@ static int load_entry(struct results *r, struct entry *entry, const struct stage
     record_drop(&entry->file.record, "/gradient_sum");
     entry->stage = s;
     TRY(stage_settings(r->job, s, &settings));
-    rc = stage_compare(s, record_text(&entry->file.record, "/", "settings", NULL), settings,
-                       "make it again with `iau run --force`, or set what it was made with");
+    rc = stage_check_file(r->job, s, &entry->file.record, settings,
+                          "make it again with `iau run --force`, or set what it was made with");
     TRY(comm_agree(r->job->comm, rc));
 out:
     free(settings);

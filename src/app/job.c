@@ -131,6 +131,8 @@ static int divide_data(struct job *job)
     TRY(partition_init(&job->sets, &job->dataset, &job->cfg.data, job->has_request ? f : NULL,
                        job->comm));
     rc = digest_rows(&job->sets.train, job->train_digest);
+    if (rc == IAU_OK)
+        rc = digest_rows(&job->sets.retain, job->retain_digest);
     if (rc == IAU_OK && job->has_request)
         rc = digest_rows(&job->sets.forget, job->forget_digest);
     TRY(comm_agree(job->comm, rc));

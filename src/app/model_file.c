@@ -73,8 +73,8 @@ out:
 }
 
 /* The root attributes that say what the file is. */
-static int add_identity(struct record *r, const struct stage *s, const char *settings,
-                        char digest[DIGEST_CHARS])
+static int add_identity(struct record *r, const struct job *job, const struct stage *s,
+                        const char *settings, char digest[DIGEST_CHARS])
 {
     int rc = IAU_OK;
     char settings_digest[DIGEST_CHARS];
@@ -86,6 +86,8 @@ static int add_identity(struct record *r, const struct stage *s, const char *set
     TRY(record_set_text(r, "/", "digest", digest));
     TRY(record_set_text(r, "/", "settings", settings));
     TRY(record_set_text(r, "/", "settings_digest", settings_digest));
+    TRY(record_set_text(r, "/", "samples_digest",
+                        s->kind == STAGE_ORIGIN ? job->train_digest : job->retain_digest));
 out:
     return rc;
 }
@@ -151,7 +153,7 @@ static int write_file(const struct job *job, const struct stage *s, const char *
     char digest[DIGEST_CHARS];
     struct record r = {0};
     TRY(add_models(&r, &job->model, &s->train, o->w));
-    TRY(add_identity(&r, s, settings, digest));
+    TRY(add_identity(&r, job, s, settings, digest));
     TRY(history_to_record(&o->history, &r, "/history"));
     TRY(add_cost(&r, cost, needs));
     TRY(add_trials(&r, o, needs));

@@ -184,9 +184,10 @@ out:
     return rc;
 }
 
-int stage_compare(const struct stage *s, const char *there, const char *settings,
-                  const char *advice)
+int stage_check_file(const struct job *job, const struct stage *s, const struct record *r,
+                     const char *settings, const char *advice)
 {
+    const char *there = record_text(r, "/", "settings", NULL);
     static const char *const one[] = {"data.", "model.", NULL};
     /* What says where samples are, and what shards are trained anew with. */
     static const char *const ensemble[] = {"data.",
@@ -203,10 +204,18 @@ int stage_compare(const struct stage *s, const char *there, const char *settings
                                            "train.augment.",
                                            "train.restriction.",
                                            NULL};
-    return s->is_given ? output_compare_sections(s->path, there, settings,
-                                                 train_is_ensemble(&s->train) ? ensemble : one,
-                                                 IAU_ERR_DATA, advice)
-                       : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
+    int rc = s->is_given ? output_compare_sections(s->path, there, settings,
+                                                   train_is_ensemble(&s->train) ? ensemble : one,
+                                                   IAU_ERR_DATA, advice)
+                         : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
+    if (rc == IAU_OK && s->is_given &&
+        strcmp(record_text(r, "/", "samples_digest", ""), job->train_digest) != 0)
+        rc =
+            FAIL(IAU_ERR_DATA,
+                 "%s has learned other samples than are left here: name in data.without those that "
+                 "it was made to forget, and no others",
+                 s->path);
+    return rc;
 }
 
 /* Rank 0: `any_parent`: the origin's digest is not known yet. */

@@ -47,8 +47,8 @@ static int check_origin(const struct job *job, const struct stage *s,
     char *settings = NULL;
     int rc = IAU_OK;
     TRY(stage_settings(job, &parent, &settings));
-    rc = stage_compare(&parent, record_text(&origin->record, "/", "settings", NULL), settings,
-                       "make it again with `iau train --force`, or set what it was made with");
+    rc = stage_check_file(job, &parent, &origin->record, settings,
+                          "make it again with `iau train --force`, or set what it was made with");
     TRY(comm_agree(job->comm, rc));
 out:
     free(settings);

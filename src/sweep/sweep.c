@@ -14,9 +14,15 @@
 #include "share_stream.h"
 #include "sweep/overlap.h"
 
-/* Parameters of 1 MiB of sums: large enough for the latency of a network, small enough to set out
- * early. */
-enum { BUCKET = 1 << 17 };
+/* Parameters whose sums travel together: large enough for the latency of a network, at most 1 MiB
+ * of sums, and of small models a quarter, so that the first sets out early. */
+enum { BUCKET_MIN = 1 << 14, BUCKET_MAX = 1 << 17 };
+
+static int64_t bucket_of(int64_t n_param)
+{
+    int64_t quarter = n_param / 4;
+    return quarter < BUCKET_MIN ? BUCKET_MIN : quarter > BUCKET_MAX ? BUCKET_MAX : quarter;
+}
 
 int engine_threads(void)
 {
@@ -63,7 +69,7 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
         .model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
     e->phase = PHASE_COMPUTE;
     e->step_norm = NORM_GROUP;
-    e->bucket = comm->one_host ? 0 : BUCKET;
+    e->bucket = comm->one_host ? 0 : bucket_of(model->n_param);
     TRY(set_normalisation(e, mean, std));
     e->gather = (struct gather_shape){.c = dataset->c,
                                       .h = dataset->h,
