@@ -300,7 +300,7 @@ static void the_divergence_matches_its_closed_form(void)
 static void a_model_does_not_diverge_from_itself(void)
 {
     struct unit u;
-    float q[2 * 10 * 16], kl[16];
+    _Alignas(64) float q[2 * 10 * 16], kl[16];
     unit_init(&u, 10, 16, 20);
     memset(u.dz, 0, 10 * 16 * sizeof *u.dz);
     softmax_distill(10, 16, 3, u.z, u.z, u.weight, u.dz, kl, q);

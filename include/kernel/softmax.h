@@ -18,7 +18,7 @@ void softmax_backward_tangent(int n_class, int lanes, const float *p, const floa
                               const float *weight, float *rdz);
 /** dz += weight T (softmax(z / T) - softmax(t / T)) per lane: the gradient of the SUM over lanes of
  * weight x T^2 KL(softmax(t / T) || softmax(z / T)), t being a teacher's logits; kl[lane] = that
- * KL, in nats, without T^2. @param q [2][n_class][lanes], workspace */
+ * KL, in nats, without T^2. @param q [2][n_class][lanes], workspace, aligned like them */
 void softmax_distill(int n_class, int lanes, float temperature, const float *t, const float *z,
                      const float *weight, float *dz, float *kl, float *q);
 
