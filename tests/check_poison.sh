@@ -40,6 +40,12 @@ awk -v origin="$(value out origin/accuracy_forget_true)" -v retrain="$(value out
     -v wrong="$(value out origin/accuracy_forget)" -v without="$(value out retrain/accuracy_forget)" \
     'BEGIN { exit !(retrain > origin && retrain > 0.8 && wrong > without && without < 0.1) }'
 verdict "retraining mends what the wrong labels did" $? output
+awk -v origin="$(value out origin/accuracy_test)" -v retrain="$(value out retrain/accuracy_test)" \
+    -v iau="$(value out iau/accuracy_test)" -v got="$(value out iau/recovered_accuracy_test)" \
+    'BEGIN { want = (iau - origin) / (retrain - origin); exit !(got != "" && got - want < 1e-6 && want - got < 1e-6) }'
+verdict "how much of the accuracy on test samples is won back: $(value out iau/recovered_accuracy_test)" $?
+[ -z "$(value out origin/recovered_accuracy_test)" ]
+verdict "that is said of methods alone" $?
 "$IAU" inspect out/origin.h5 >listing
 grep -q '^  /provenance/forget_labels = wrong in training, each drawn ' listing &&
     grep -q '^    forget.poison = on$' listing && grep -q '^    forget.digest = ' listing

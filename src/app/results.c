@@ -76,6 +76,24 @@ static int rank_methods(struct results *r)
     return IAU_OK;
 }
 
+/* The share of what a poisoned batch cost that a model has won back: (A_u - A_0) / (A_r - A_0) in
+ * accuracy on test samples, of it, its origin and the retrained twin. */
+static int add_recovered(const struct results *r, struct entry *entry, const struct entry *twin)
+{
+    const struct entry *origin = NULL;
+    for (int i = 0; i < r->stages->n; i++)
+        if (r->entry[i].stage && r->entry[i].stage->kind == STAGE_ORIGIN &&
+            r->entry[i].stage->index == entry->stage->origin)
+            origin = &r->entry[i];
+    if (!r->job->cfg.forget.poison || entry->stage->kind != STAGE_METHOD || !origin)
+        return IAU_OK;
+    double before = metrics_value(&origin->metrics, "accuracy_test"),
+           lost = metrics_value(&twin->metrics, "accuracy_test") - before,
+           won = metrics_value(&entry->metrics, "accuracy_test") - before;
+    return metrics_add(&entry->metrics, "recovered_accuracy_test", lost > 0 ? won / lost : NAN,
+                       "higher", 1, "share of what was lost", METRIC_RELATIVE);
+}
+
 int results_complete(struct results *r)
 {
     int rc = IAU_OK, n_origin = r->job->cfg.n_origin;
@@ -92,8 +110,10 @@ int results_complete(struct results *r)
     for (int i = 0; i < r->stages->n; i++) {
         struct entry *entry = &r->entry[i],
                      *twin = entry->stage ? results_twin(r, entry->stage) : NULL;
-        if (twin)
+        if (twin) {
             TRY(metrics_add_gaps(&entry->metrics, &twin->metrics));
+            TRY(add_recovered(r, entry, twin));
+        }
     }
     TRY(rank_methods(r));
 out:
