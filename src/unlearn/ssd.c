@@ -49,9 +49,10 @@ static int finish(const struct unlearn *u, double *const sum[N_SET], float *w,
     e->cost.seconds[PHASE_UPDATE] += now - begin_update;
     double row[] = {1, (double)c.n / (double)n, c.n ? c.factor_sum / (double)c.n : NAN, distance,
                     seconds};
-    log_line("%s  dampened %.2f %% of the parameters, on average by %.3f  moved %.4g  %.3f s",
-             u->name, 100 * row[1], row[2], distance, seconds);
-    if (c.n == 0)
+    if (c.n > 0)
+        log_line("%s  dampened %.2f %% of the parameters, on average by %.3f  moved %.4g  %.3f s",
+                 u->name, 100 * row[1], row[2], distance, seconds);
+    else
         log_warn("%s: no parameter matters more than %g times as much to the forgotten samples as "
                  "to all; nothing is moved",
                  u->name, u->opts->ssd.alpha);
