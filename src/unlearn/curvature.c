@@ -169,11 +169,10 @@ out:
 static int repair(struct run *r, struct outcome *repaired)
 {
     struct unlearn u = *r->u;
-    int64_t batch = u.opts->tuning.batch;
-    struct pass pass = {.main = {.set = &r->repair, .batch = batch, .weight = 1}};
+    struct pass pass = {.main = {.set = &r->repair, .batch = u.opts->tuning.batch, .weight = 1}};
     if (r->opts->hold > 0)
-        pass.beside =
-            (struct pass_side){.set = &u.sets->forget, .batch = batch, .weight = -r->opts->hold};
+        pass.beside = (struct pass_side){
+            .set = &u.sets->forget, .batch = u.opts->forget_batch, .weight = -r->opts->hold};
     u.w = r->w;
     struct tuning t = tuned(&u, 1, &pass);
     t.average = r->opts->average;
@@ -257,7 +256,8 @@ static struct unlearn_load load(const struct method_opts *o, const struct unlear
 {
     const struct curvature_opts *c = &o->curvature;
     double samples = c->samples && c->samples < n->retain ? (double)c->samples : (double)n->retain;
-    double steps = c->repair * (double)n->retain * (double)o->tuning.epochs * (c->hold > 0 ? 2 : 1);
+    double beside = c->hold > 0 ? (double)o->forget_batch / (double)o->tuning.batch : 0;
+    double steps = c->repair * (double)n->retain * (double)o->tuning.epochs * (1 + beside);
     double base = (double)n->forget + (n->has_gradient_sum ? 0 : (double)n->train);
     return (struct unlearn_load){base + samples + c->repair * (double)n->retain,
                                  base + steps + 2 * samples * (double)c->iterations};
