@@ -57,7 +57,7 @@ def methods_part(campaign):
     tradeoff, costs = (f(campaign, groups) for f in (figures_methods.tradeoff, figures_methods.costs))
     text = ("<p>Lines: the strengths that a method's search tried, means over runs; it looks at "
             "validation samples, never at test samples. Green band: how far retrained models of "
-            "other seeds lie from the first.</p>")
+            "other seeds lie from the first, at most; gaps below 0.1 are drawn there.</p>")
     return section("Methods beside each other", text,
                    picture(tradeoff, "Forgetting against usefulness") if tradeoff else "",
                    picture(costs, "Time of each method") if costs else "")

@@ -7,7 +7,7 @@ import iau_campaign as camp
 import iau_results as res
 
 N_SPREAD = 5  # the first trials of a search, at the same strengths in every run
-LEAST_GAP = 0.02  # points; where smaller gaps are drawn on the logarithmic axis
+LEAST_GAP = 0.1  # points; where smaller gaps are drawn on the logarithmic axis
 PALETTE = [f"C{i}" for i in range(10)]
 MARKERS = "osD^vP"
 
@@ -64,7 +64,7 @@ def tradeoff(campaign, groups):
     """Distance from retraining on the forgotten samples against accuracy on held-out ones."""
     figure, axes = fig.new_figure(1, 1, 5.6)
     ax = axes[0, 0]
-    low = 100.0
+    low, floor = 100.0, 0.0
     for group in groups:
         if mean(campaign, group, "accuracy_valid") is None:
             return None
@@ -82,11 +82,13 @@ def tradeoff(campaign, groups):
             ax.scatter([x], [y], s=90, color=res.COLORS["origin"][1], marker="X", zorder=3,
                        label=group.label())
         elif camp.is_repeat(group.model):
-            ax.axvspan(LEAST_GAP / 2, x, color=res.COLORS["retrain"][0], alpha=0.12, zorder=0,
-                       label="noise floor")
+            floor = max(floor, x)
         else:
             ax.axhline(y, color=res.COLORS["retrain"][0], lw=1.2, ls=(0, (3, 2)), zorder=1,
                        label=group.label())
+    if floor:
+        ax.axvspan(LEAST_GAP / 2, floor, color=res.COLORS["retrain"][0], alpha=0.12, zorder=0,
+                   label="noise floor")
     ax.set_xscale("log")
     ax.set_xlim(LEAST_GAP * 0.8, 110)
     ax.xaxis.set_major_formatter("{x:g}")

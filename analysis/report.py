@@ -4,7 +4,7 @@
 usage: report.py RESULTS.h5|CAMPAIGN.h5 -o REPORT.html [--bench BENCH_LAYERS.json]
                  [--scaling SCALING.json ...]
        report.py --scaling SCALING.json ... -o REPORT.html
-       report.py RESULTS.h5 --picture SUMMARY.png
+       report.py RESULTS.h5|CAMPAIGN.h5 --picture SUMMARY.png
        report.py --bench BENCH_LAYERS.json --bench-picture LAYERS.png
 """
 import argparse
@@ -16,6 +16,7 @@ import iau_results as res
 try:
     import cluster_parts
     import figures
+    import figures_methods
 except ImportError as error:
     package = f"python3-{error.name}"
     raise SystemExit(f"report.py: error: {error.name} is missing (Debian: {package})") from None
@@ -283,6 +284,17 @@ def write_png(path, figure):
     res.write_whole(path, out.getvalue())
 
 
+def summary_picture(path):
+    """The picture of a run, or of a campaign over seeds."""
+    if not camp.is_campaign(path):
+        return figures.summary(res.read(path))
+    campaign = camp.read(path)
+    figure = figures_methods.tradeoff(campaign, camp.groups(campaign))
+    if figure is None:
+        raise res.ResultsError(f"{path}: no accuracies on validation samples to draw")
+    return figure
+
+
 def whole_page(args, bench):
     """The page that the arguments ask for."""
     scalings = [read_json(path, ("name", "network", "curves"), "a scaling.json")
@@ -317,7 +329,7 @@ def main():
     if args.bench_picture:
         write_png(args.bench_picture, figures.bench_layers(bench))
     if args.picture:
-        write_png(args.picture, figures.summary(res.read(args.results)))
+        write_png(args.picture, summary_picture(args.results))
     if args.out:
         res.write_whole(args.out, whole_page(args, bench).encode())
         print(f"report: {args.out}")
