@@ -75,8 +75,10 @@ def roc_panel(ax, results, attack, log=False, legend=True):
     ax.set_xlabel("test samples called members (false)")
     ax.set_ylabel("forgotten samples called members (true)")
     if legend:
-        ax.legend(title="area under the curve", title_fontsize=8, loc="lower right",
-                  handlelength=1.2)
+        n = len(ax.get_legend_handles_labels()[0])
+        size = 8 if n <= 8 else 6 if n <= 16 else 5
+        ax.legend(title="area under the curve", title_fontsize=size, fontsize=size,
+                  loc="lower right", handlelength=1.2, ncols=1 if n <= 16 else 2)
 
 
 def curve_panel(ax, results, columns, title, scale=1.0):

@@ -91,6 +91,8 @@ runs 0 '^\| iau \| 2 \|.*\| [12]\.[0-9]+ ± [0-9.]+ \|$' table.py seeds/campaign
 runs 0 '^report: seeds.html$' report.py seeds/campaign.h5 -o seeds.html
 holds seeds.html 'Methods beside each other' 'Forgetting against usefulness' 'Ranking' 'removal gap' 'One run' 'Time of each method'
 verdict "the report puts methods beside each other" $?
+"$PYTHON" "$analysis/report.py" seeds/campaign.h5 --picture seeds.png >said 2>&1 && head -c 8 seeds.png | grep -q PNG
+verdict "the picture of a campaign" $? said
 "$PYTHON" - seeds/campaign.h5 >said 2>&1 <<'END_PYTHON'
 import sys, h5py, numpy as np
 file = h5py.File(sys.argv[1])
