@@ -189,11 +189,20 @@ static void it_is_for_large_models_between_hosts(void)
     small_engine(&e, &images, 16, &together);
     CU_ASSERT_EQUAL(e.bucket, 0);
     engine_free(&e);
-    small_engine(&e, &images, 16, &apart);
-    CU_ASSERT_TRUE(e.bucket > images.model.n_param);
-    CU_ASSERT_EQUAL(sums_init(&sums, 1, &images.model.n_param, N_VALUE, 1), IAU_OK);
+    small_engine(&e, &table, 16, &apart); /* too small for a second bucket */
+    CU_ASSERT_TRUE(e.bucket > table.model.n_param);
+    CU_ASSERT_EQUAL(sums_init(&sums, 1, &table.model.n_param, N_VALUE, 1), IAU_OK);
     CU_ASSERT_EQUAL(engine_overlap(&e, &sums), IAU_OK);
     CU_ASSERT_PTR_NULL(sums.overlap);
+    sums_free(&sums);
+    engine_free(&e);
+    small_engine(&e, &images, 16, &apart);
+    CU_ASSERT_EQUAL(sums_init(&sums, 1, &images.model.n_param, N_VALUE, 1), IAU_OK);
+    CU_ASSERT_EQUAL(engine_overlap(&e, &sums), IAU_OK);
+    CU_ASSERT_EQUAL(e.bucket, 1 << 14); /* more than a quarter of LeNet5 */
+    CU_ASSERT(sums.overlap && sums.overlap->n_bucket == (images.model.n_param - 1) / e.bucket + 1);
+    sums_free(&sums);
+    CU_ASSERT_EQUAL(sums_init(&sums, 1, &images.model.n_param, N_VALUE, 1), IAU_OK);
     e.bucket = 1000;
     for (int k = 1; k <= 6; k++) {
         mem_fail_after(k);
