@@ -11,6 +11,8 @@ echo max_restarts=10 >>jobs/site.sh
 launch 2 "$IAU" -q train config.yaml --output.dir=wanted >said 2>&1
 verdict "unbroken training" $?
 wanted=$(digest wanted/origin.h5)
+# As many epochs as take a minute here, for the time limit of a minute.
+long=$("$IAU" inspect wanted/origin.h5 | awk '$1 == "/cost/seconds_total" { e = int(40 * 60 / $3); print e < 300 ? 300 : e }')
 many=(--methods.iau.steps=200 --methods.iau.lr=1e-6)
 launch 2 "$IAU" -q unlearn config.yaml --output.dir=wanted "${many[@]}" >said 2>&1
 verdict "unbroken unlearning" $?
@@ -20,7 +22,7 @@ wanted_unlearned=$(digest wanted/iau.h5)
 # looks at time limits every 30 s and may signal early; meanwhile the other tests run.
 cp -r jobs short
 sed -i 's/^#SBATCH --time=.*/#SBATCH --time=1/; s/USR1@90/USR1@40/' short/train.sbatch
-IAU_JOBS=$PWD/short batch --nodes=2 --ntasks=2 --output=limit.log short/train.sbatch config.yaml --output.dir=limit --train.epochs=300
+IAU_JOBS=$PWD/short batch --nodes=2 --ntasks=2 --output=limit.log short/train.sbatch config.yaml --output.dir=limit "--train.epochs=$long"
 limit_job=$job
 (await 450 is_over "$limit_job" && state_of "$limit_job" >limit.state) & # Slurm forgets jobs after a while
 watch=$!
@@ -116,12 +118,12 @@ verdict "the kills hit it at work: $(grep -c 'goes on at epoch' kills.out) times
 verdict "one row an epoch, and no restart file is left" $? kills/progress.csv
 
 # --- the job with the time limit
-launch 2 "$IAU" -q train config.yaml --output.dir=wanted300 --train.epochs=300 >said 2>&1
-verdict "unbroken training of 300 epochs" $?
+launch 2 "$IAU" -q train config.yaml --output.dir=wanted_long "--train.epochs=$long" >said 2>&1
+verdict "unbroken training of $long epochs" $?
 wait "$watch"
 [ "$(cat limit.state)" = "COMPLETED " ]
 verdict "a time limit of a minute: COMPLETED, is $(cat limit.state)" $? limit.log
-[ "$(digest limit/origin.h5)" = "$(digest wanted300/origin.h5)" ]
+[ "$(digest limit/origin.h5)" = "$(digest wanted_long/origin.h5)" ]
 verdict "requeued by the time limit: same bytes" $? limit.log
 requeued=$(grep -c 'jobs: ended with 75; requeued, restart [0-9]* of at most 10' limit.log)
 [ "$requeued" -ge 1 ]
