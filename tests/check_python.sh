@@ -7,22 +7,7 @@ PYTHON=${PYTHON:-/usr/bin/python3}
 
 if ! "$PYTHON" -c 'import h5py, numpy' 2>/dev/null; then
     skip "reading outputs in Python: needs python3-h5py"
-    if "$PYTHON" -c 'import matplotlib' 2>/dev/null; then
-    for file in images.png table.png; do
-        "$PYTHON" "$ROOT/analysis/montage.py" data.h5 $file --samples 3 --classes 4 >said 2>&1 &&
-            [ "$(head -c 4 $file | tail -c 3)" = PNG ]
-        verdict "a contact sheet of samples: $file" $?
-        printf 'a,b,label\n1,2,x\n3,4.5,y\n5,6,x\n7,8,y\n' >table.csv # next: that of a table
-        "$IAU" -q import csv table.csv --test-files table.csv --out data.h5 --force >/dev/null 2>&1
-    done
-    "$PYTHON" "$ROOT/analysis/montage.py" python.yaml x.png >said 2>&1
-    [ $? -eq 1 ] && grep -q '^montage.py: error: python.yaml: cannot be read as a dataset file' said && [ ! -e x.png ]
-    verdict "a contact sheet of what is no dataset file is refused" $?
-else
-    skip "a contact sheet: needs python3-matplotlib"
-fi
-
-finish python
+    finish python
     exit
 fi
 

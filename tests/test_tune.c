@@ -5,6 +5,8 @@
 
 #include "capture.h"
 #include "core/error.h"
+#include "core/stop.h"
+#include "harness.h"
 #include "method_run.h"
 
 enum { N_SPREAD = 5 };
@@ -140,6 +142,18 @@ static void strengths_that_run_off(void)
     outcome_free(&some.o);
 }
 
+static void a_stop_is_obeyed_between_trials(void)
+{
+    struct method_run r = search(METHOD_IAU, 5);
+    stop_set(test_comm.rank == test_comm.size - 1);
+    method_execute(&r);
+    stop_set(0);
+    CU_ASSERT_EQUAL(r.rc, IAU_STOPPED);
+    CU_ASSERT_PTR_NULL(r.o.w);
+    CU_ASSERT_EQUAL(r.cost.gradients, 0);
+    outcome_free(&r.o);
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -151,6 +165,7 @@ int main(int argc, char **argv)
          fewer_trials_than_the_spread_lie_in_the_middle},
         {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
         {"strengths that run off", strengths_that_run_off},
+        {"a stop is obeyed between trials", a_stop_is_obeyed_between_trials},
         {"(close data)", method_close_data},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "tune", tests);

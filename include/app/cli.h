@@ -31,7 +31,7 @@ struct cli {
     int help, version;  /* print that and stop; nothing else is checked then */
     int quiet, verbose; /* not both; verbose: errors say where in the source they arose */
     int force;   /* import, train, unlearn, evaluate, audit, run, campaign: replace outputs that are
-                    in the   way */
+                    in the way */
     int strict;  /* the same: ranks that may give other bytes than equal nodes are an error */
     int dry_run; /* the same, but for import: check and print the plan */
     const char *config; /* train, unlearn, evaluate, audit, run, campaign: the YAML file */

@@ -42,7 +42,7 @@ struct engine {
     struct unit
         *kept; /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
     enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen
-                                  everywhere else. Dropout is active with NORM_GROUP alone */
+                                 everywhere else. Dropout is active with NORM_GROUP alone */
     int64_t bucket; /* parameters whose reduction may start before a step ends; 0: none does */
     enum phase
         phase; /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */

@@ -15,6 +15,7 @@
  * follows. A trial that runs off counts as the worst. `o` gets the kept trial's outcome, with a
  * history of the trials, and the work of all others as o->search; the engine's cost grows by that
  * of the kept one alone.
+ * A request to stop is obeyed between two trials, and the search then begins anew.
  * @return as the method's run; IAU_ERR_NUMERIC where every trial runs off */
 int tune_run(struct outcome *o, const struct unlearn *u, const struct method *m);
 

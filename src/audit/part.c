@@ -10,6 +10,14 @@
 #include "io/file.h"
 #include "io/formats.h"
 
+int part_engine(struct engine *e, const struct audit *a, const struct train_opts *train,
+                const struct comm *group)
+{
+    int rc = engine_init(e, a->model, a->dataset, (int)train->unit, a->mean, a->std, group);
+    e->memory_bytes = a->memory_bytes;
+    return rc;
+}
+
 int part_init(struct part *p, const struct audit *a, char *name, char *settings)
 {
     *p = (struct part){.name = name, .settings = settings};

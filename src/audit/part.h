@@ -11,6 +11,10 @@ struct part {
     char *settings;                   /* owned */
 };
 
+/** Local. An engine of a group that trains or asks a model of the audit. @return IAU_OK or
+ * IAU_ERR_MEM */
+int part_engine(struct engine *e, const struct audit *a, const struct train_opts *train,
+                const struct comm *group);
 /** Local. Takes over `name` and `settings`, which may be NULL for want of memory. @return IAU_OK or
  * IAU_ERR_MEM; `p` is safe to free */
 int part_init(struct part *p, const struct audit *a, char *name, char *settings);

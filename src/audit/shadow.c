@@ -61,9 +61,7 @@ static int open_shadow(struct shadow *s, const struct audit *a, int origin, int6
     if (rc == IAU_OK)
         rc = draw_sets(s, k);
     if (rc == IAU_OK)
-        rc = engine_init(&s->engine, a->model, a->dataset, (int)s->train.unit, a->mean, a->std,
-                         group);
-    s->engine.memory_bytes = a->memory_bytes;
+        rc = part_engine(&s->engine, a, &s->train, group);
     if (rc == IAU_OK && group->rank == 0 &&
         !(s->margin = mem_alloc(a->targets.all.n, sizeof *s->margin)))
         rc = FAIL(IAU_ERR_MEM, "no memory for %lld targets", (long long)a->targets.all.n);

@@ -267,13 +267,10 @@ const struct method method_curvature = {
     .help =
         "The direction of iau with the curvature that the published step replaces by the identity: "
         "w + s (G + damping I)^-1 (g(D_f) - g(D_r)), G the Gauss-Newton matrix over a sample of "
-        "D_r, by "
-        "conjugate gradients. s is a multiple of the length at which the losses on forgotten and "
-        "on "
-        "held-out samples meet, so no retrained model is needed; then a short repair trains on D_r "
-        "while ascending a little on D_f, and averages its last parameters. Ours; defaults were "
-        "chosen "
-        "on CIFAR-10 with lenet5.",
+        "D_r, by conjugate gradients. s is a multiple of the length at which the losses on "
+        "forgotten and on held-out samples meet, so no retrained model is needed; then a short "
+        "repair trains on D_r while ascending a little on D_f, and averages its last parameters. "
+        "Ours; defaults were chosen on CIFAR-10 with lenet5, by the gap to retraining.",
     .run = run,
     .strength = offsetof(struct method_opts, curvature.strength),
     .load = load,

@@ -257,10 +257,8 @@ static struct unlearn_load load(const struct method_opts *o, const struct unlear
 
 const struct method method_iau = {
     .help = "Influence approximation unlearning (Liu, Wu, Lian and Chen, arXiv 2507.23257): one "
-            "step of "
-            "an optimizer with zero state against q = weight g(D_r) - g(D_f), two mean gradients "
-            "at the "
-            "origin. Defaults are those of the reference code (Adam, 1e-3).",
+            "step of an optimizer with zero state against q = weight g(D_r) - g(D_f), two mean "
+            "gradients at the origin. Defaults are those of the reference code (Adam, 1e-3).",
     .run = iau_run,
     .strength = offsetof(struct method_opts, iau.lr),
     .load = load,
