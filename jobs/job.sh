@@ -106,7 +106,7 @@ iau_run() {
     local job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
     iau_launch_line || return
     export SLURM_EXPORT_ENV=ALL # sbatch --export=NONE is meant for the job, not for its ranks
-    iau_launch "${launch[@]}" "$@"
+    iau_begin "$@"
     status=$?
     if [[ " $requeue_on " != *" $status "* ]]; then
         if [ "$status" -gt 2 ]; then # not the program's own: a rank was killed, or crashed
@@ -122,6 +122,26 @@ iau_run() {
         scontrol requeue "${job:-$SLURM_JOB_ID}"
     fi
     return $status
+}
+
+# Launch a program until it has begun: srun of Slurm 22.05 ends with 0 where a node cannot launch the step, as one that
+# came back from a crash with the old step's sockets; a further step has sockets of its own. Rank 0 leaves a mark, of a
+# name that no node has looked for before (file systems over networks remember what is not there).
+iau_begin() {
+    local attempt mark status
+    for attempt in 1 2 3; do
+        mark=.iau-job-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}-$attempt
+        # shellcheck disable=SC2016 # for the shell of the ranks
+        iau_launch "${launch[@]}" sh -c '[ "${SLURM_PROCID:-0}" != 0 ] || true >"$0"; exec "$@"' "$mark" "$@"
+        status=$?
+        if [ "$status" -ne 0 ] || [ -e "$mark" ] || [ ! -w . ]; then
+            break
+        fi
+        echo "jobs: the launcher ended with 0 and began nothing, attempt $attempt of 3" >&2
+        status=3
+    done
+    rm -f ".iau-job-$SLURM_JOB_ID-"*
+    return "$status"
 }
 
 # Run a program in the background, so that the shell can pass Slurm's signals on; return its exit status. On TERM

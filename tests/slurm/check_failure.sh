@@ -1,6 +1,6 @@
 #!/bin/bash
 # What goes wrong on a cluster: ranks that die or hang, and nodes that are powered off, as another node or as the one the
-# job script runs on, under srun and mpirun.
+# job script runs on, under srun and mpirun, and one that comes back.
 # shellcheck source=tests/slurm/cluster.sh
 . "$(dirname "$0")/cluster.sh"
 cluster_start 8 1
@@ -65,8 +65,14 @@ verdict "a rank that hangs" $? hung.log
 grep -q 'jobs: no end within 4 s of the signal; the last restart file counts' hung.log
 verdict "the log says that nobody stopped" $? hung.log
 
+# --- a node that comes back is given the same job, and may still have what the job left there
+begin returning srun --nodelist="$(sinfo -h -N -t idle -o %N | head -n 2 | paste -sd,)"
+node=$(nodes_of "$job" | head -n 1)
+jobs[returning]=$job
+"$MINI_SLURM" fail --now "$node" && "$MINI_SLURM" revive "$node"
+
 # --- all of them end with the bytes of the unbroken run
-for name in other_srun other_mpirun own_srun hung; do
+for name in other_srun other_mpirun own_srun hung returning; do
     ends "${jobs[$name]}" 300 COMPLETED "$name" "$name.log"
     [ "$(digest "$name/origin.h5")" = "$wanted" ]
     verdict "$name: same bytes" $? "$name.log"
