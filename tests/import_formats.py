@@ -370,6 +370,15 @@ def hdf5_formats():
             *2 * [((np.arange(n, dtype=np.uint64) + 2**63).astype(np.float32)[:, None], y, None)])
     compare("hdf5: compressed on the way", ["hdf5", "in.h5", "--x", "table", "--test-files", "in.h5", "--compress"],
             *2 * [(table, y, None)])
+    n = 150_000
+    wide = rng.integers(0, 256, (n, 30)).astype(np.uint8)
+    label = np.arange(n) % 5
+    with h5py.File("many.h5", "w") as f:
+        f["bytes"], f["floats"], f["y"] = wide, wide[:, :9] / 3, label
+    train, test = draw(n, 0.3, 1)
+    for key, rows in (("bytes", wide), ("floats", (wide[:, :9] / 3).astype(np.float32))):
+        compare(f"hdf5: a test part of scattered rows, {key}", ["hdf5", "many.h5", "--x", key, "--test-fraction", 0.3],
+                (rows[train], label[train], train), (rows[test], label[test], test))
     refuse("hdf5: no such array", 1, "in.h5 has no /nowhere", "hdf5", "in.h5", "--x", "nowhere", "--test-fraction", 0.2)
     refuse("hdf5: text", 1, "/wrong holds no numbers", "hdf5", "in.h5", "--x", "wrong", "--test-fraction", 0.2)
     refuse("hdf5: colours", 1, "/colour holds no numbers", "hdf5", "in.h5", "--x", "colour", "--test-fraction", 0.2)

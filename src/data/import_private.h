@@ -50,6 +50,24 @@ int import_plan_read_ids(struct import_plan *p);
 /** The id of a row of the dataset file: that, or its row number in the source. */
 int64_t import_plan_id(struct import_plan *p, enum dataset_part part, int64_t i);
 
+/* Sums over the training samples as they pass; exact for uint8 (below 2^53 / 255^2 values). */
+struct import_statistics {
+    int64_t n_channel, n_value; /* n_value of each channel in a sample: 1 in a table */
+    int is_u8;
+    double unit;                /* see dataset_unit() */
+    int64_t n_row;              /* so far */
+    double *sum, *square;       /* owned, [n_channel] */
+    uint32_t *sum32, *square32; /* owned, [n_channel]; of a few rows of a table */
+};
+
+/** Local. @return IAU_OK or IAU_ERR_MEM; import_statistics_free() either way */
+int import_statistics_init(struct import_statistics *s, const struct import_reader *r);
+void import_statistics_free(struct import_statistics *s);
+/** Local. Add n samples. */
+void import_statistics_add(struct import_statistics *s, const void *x, int64_t n);
+/** Local. @param mean,std  [n_channel] of the values as networks see them before normalisation */
+void import_statistics_get(const struct import_statistics *s, float *mean, float *std);
+
 /** What a part is called in messages. */
 extern const char *const import_part_name[N_PART];
 

@@ -27,12 +27,11 @@ struct writer {
     struct h5 file;
     struct digest digest;   /* of the data as they are written; /test precedes /train in it */
     char hex[DIGEST_CHARS]; /* the same, finished */
-    int n_value;            /* of one channel of a sample */
-    double *sum, *square;   /* owned, [channels]: over the training part; exact for uint8 */
-    int64_t *count;         /* owned, [n_class]: training samples */
-    int32_t last_label;     /* of the training rows so far, */
-    int is_sorted;          /* which ascend */
-    int64_t n_done;         /* rows, for progress */
+    struct import_statistics statistics; /* of the training samples */
+    int64_t *count;                      /* owned, [n_class]: training samples */
+    int32_t last_label;                  /* of the training rows so far, */
+    int is_sorted;                       /* which ascend */
+    int64_t n_done;                      /* rows, for progress */
 };
 
 int64_t import_chunk_rows(size_t row_bytes)
@@ -79,51 +78,7 @@ out:
     return rc;
 }
 
-/* --- statistics of the training part */
-
-static void add_bytes(const uint8_t *v, int n, double *sum, double *square)
-{
-    enum { PIECE = 1 << 16 }; /* the squares of so many just fit 32 bits */
-    uint64_t s = 0, q = 0;
-    for (int done = 0; done < n; done += PIECE) {
-        int k = n - done < PIECE ? n - done : PIECE;
-        uint32_t s32 = 0, q32 = 0;
-        for (int i = 0; i < k; i++) {
-            uint32_t x = v[done + i];
-            s32 += x;
-            q32 += x * x;
-        }
-        s += s32;
-        q += q32;
-    }
-    *sum += (double)s;
-    *square += (double)q;
-}
-
-static void add_floats(const float *v, int n, double *sum, double *square)
-{
-    double s = 0, q = 0;
-    for (int i = 0; i < n; i++) {
-        s += v[i];
-        q += (double)v[i] * v[i];
-    }
-    *sum += s;
-    *square += q;
-}
-
-static void count_values(struct writer *w, const void *x, int64_t n)
-{
-    int64_t n_channel = w->reader->dims[0];
-    int k = w->n_value;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t c = 0; c < n_channel; c++) {
-            int64_t at = (i * n_channel + c) * k;
-            if (w->reader->is_u8)
-                add_bytes((const uint8_t *)x + at, k, &w->sum[c], &w->square[c]);
-            else
-                add_floats((const float *)x + at, k, &w->sum[c], &w->square[c]);
-        }
-}
+/* --- labels of the training part */
 
 static void count_labels(struct writer *w, const int32_t *label, int64_t n)
 {
@@ -206,7 +161,7 @@ static int write_blocks(struct writer *w, enum dataset_part part, const struct h
             TRY(check_finite(w, part, first, k, block->x));
         digest_begin(&w->digest, block->x, (size_t)k * w->plan->row_bytes);
         if (part == PART_TRAIN) {
-            count_values(w, block->x, k);
+            import_statistics_add(&w->statistics, block->x, k);
             count_labels(w, block->label, k);
         }
         TRY(h5_array_write(x, first, k, block->x));
@@ -274,19 +229,12 @@ static int write_class_names(const struct writer *w)
 
 static int write_statistics(const struct writer *w)
 {
-    const struct import_reader *r = w->reader;
-    int64_t n_channel = r->dims[0];
-    double n = (double)w->plan->n[PART_TRAIN] * w->n_value;
-    double unit = dataset_unit(r->is_u8, r->ndim == 1);
+    int64_t n_channel = w->statistics.n_channel;
     float *mean = mem_alloc(n_channel, sizeof *mean), *std = mem_alloc(n_channel, sizeof *std);
     int rc = IAU_OK;
     if (!mean || !std)
         TRY(FAIL(IAU_ERR_MEM, "no memory for the statistics"));
-    for (int64_t i = 0; i < n_channel; i++) {
-        double m = w->sum[i] / n, variance = w->square[i] / n - m * m;
-        mean[i] = (float)(m / unit);
-        std[i] = (float)(sqrt(variance > 0 ? variance : 0) / unit);
-    }
+    import_statistics_get(&w->statistics, mean, std);
     TRY(h5_set_floats(&w->file, "/", "mean", n_channel, mean));
     TRY(h5_set_floats(&w->file, "/", "std", n_channel, std));
 out:
@@ -362,22 +310,18 @@ int import_write(const struct import_request *request, struct import_plan *p, co
                  const char *source)
 {
     const struct import_reader *r = p->reader;
-    struct writer w = {.request = request, .plan = p, .reader = r, .n_value = 1, .is_sorted = 1};
+    struct writer w = {.request = request, .plan = p, .reader = r, .is_sorted = 1};
     int rc = IAU_OK;
-    for (int i = 1; i < r->ndim; i++)
-        w.n_value *= (int)r->dims[i];
-    w.sum = mem_alloc(r->dims[0], sizeof *w.sum);
-    w.square = mem_alloc(r->dims[0], sizeof *w.square);
+    TRY(import_statistics_init(&w.statistics, r));
     w.count = mem_alloc(r->n_class, sizeof *w.count);
-    if (!w.sum || !w.square || !w.count)
+    if (!w.count)
         TRY(FAIL(IAU_ERR_MEM, "no memory to import %s", name));
     if (r->has_ids)
         TRY(import_plan_read_ids(p));
     TRY(write_and_commit(&w, name, source));
 out:
     digest_final(&w.digest, w.hex);
-    free(w.sum);
-    free(w.square);
+    import_statistics_free(&w.statistics);
     free(w.count);
     return rc;
 }
