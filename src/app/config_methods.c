@@ -99,13 +99,13 @@ static const struct setting rows[] = {
      .help =
          "calibrated: the step's length is the strength times the length at which the forgotten "
          "samples' loss equals that of held-out ones; fixed: it is the strength."},
-    {"strength", SETTING_REAL, OF(curvature.strength), "2", ABOVE(0), .methods = CURVED,
+    {"strength", SETTING_REAL, OF(curvature.strength), "1.9", ABOVE(0), .methods = CURVED,
      .scopes = IN_METHOD,
      .help = "See step. More than 1 where a repair follows, which takes some of it back."},
     {"held_out", SETTING_INT, OF(curvature.held_out), "2000", FROM(0), .methods = CURVED,
      .scopes = IN_METHOD, .unit = "samples",
      .help = "Validation samples, drawn by seed, that calibration looks at; 0: all."},
-    {"repair", SETTING_REAL, OF(curvature.repair), "1", SPAN(0, 1), .methods = CURVED,
+    {"repair", SETTING_REAL, OF(curvature.repair), "0.6", SPAN(0, 1), .methods = CURVED,
      .scopes = IN_METHOD,
      .help = "Share of the retained samples, drawn by seed, that the repair goes "
              "over in each of its epochs; 0: no repair."},
