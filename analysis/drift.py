@@ -16,12 +16,12 @@ COLUMNS = ["accuracy_forget", "accuracy_retain", "accuracy_test", res.ATTACK_AUC
 
 def read(folder, method):
     """[(request, the method's model, its retrained twin)], in order."""
-    found = glob.glob(os.path.join(folder, "request-*", "results.h5"))
-    paths = sorted(found, key=lambda p: int(os.path.dirname(p).rsplit("-", 1)[1]))
+    found = glob.glob(os.path.join(folder, "request-[0-9]*", "results.h5"))
+    paths = sorted((int(os.path.dirname(p).rsplit("-", 1)[1]), p) for p in found)
     if not paths:
         raise res.ResultsError(f"{folder}: no request-*/results.h5 in it")
     rows = []
-    for i, path in enumerate(paths, 1):
+    for i, path in paths:
         results = res.read(path)
         model = next((m for m in results.models if m.name == method), None)
         if model is None or results.retrain_of(model) is None:
@@ -36,7 +36,8 @@ def cells(model, twin, name):
     if own is None:
         return ""
     own = res.number(own)
-    return own if name.startswith("gap") or not other else f"{own} ({res.number(other)})"
+    alone = name.startswith(("gap", "distance")) or other is None
+    return own if alone else f"{own} ({res.number(other)})"
 
 
 def draw(path, rows):

@@ -43,10 +43,12 @@ def accuracy_panel(ax, results, part, names=True):
     for twin, value in twins_have(results, metric):
         ax.axvline(100 * value, color=twin.color, lw=1.2, ls=(0, (3, 2)), zorder=3)
     for row, value in zip(rows, values):
-        note(ax, f"{value:.1f}", (0, row), color="white", fontweight="bold")
+        inside = value > 12
+        note(ax, f"{value:.1f}", (0 if inside else value, row), color="white" if inside else INK,
+             fontweight="bold")
     ax.set_yticks(rows, [m.name for m in models] if names else [""] * len(models), color=INK)
     ax.set_ylim(-0.6, len(models) - 0.4)
-    ax.set_xlim(0, min(100, max(values, default=1) * 1.08))
+    ax.set_xlim(0, min(100, max([1, *values]) * 1.08))
     ax.grid(False, axis="y")
     ax.tick_params(length=0)
     ax.set_title(f"{res.SETS[part].capitalize()} samples")
@@ -89,10 +91,12 @@ def curve_panel(ax, results, columns, title, scale=1.0):
             if column not in model.epochs or model.epochs[column].ndim != 1:
                 continue
             y = scale * model.epochs[column]
-            x = model.epochs.get("epoch", np.arange(1, len(y) + 1))
+            x = np.asarray(model.epochs.get("epoch", np.arange(1, len(y) + 1)), float)[:len(y)]
+            starts = np.flatnonzero(np.diff(x) <= 0) + 1  # an ensemble's models, one after another
+            x, y = np.insert(x, starts, np.nan), np.insert(np.asarray(y, float), starts, np.nan)
             label = model.name if column == drawn[0] else None
             marker = {"marker": "o", "ms": 3} if len(y) < 3 else {}
-            ax.plot(x[:len(y)], y, ls=style, color=model.color, label=label, **marker)
+            ax.plot(x, y, ls=style, color=model.color, label=label, **marker)
     ax.set_title(title)
     ax.set_xlabel("epoch")
     ax.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, nbins=6))
@@ -164,7 +168,7 @@ def columns(results, group):
     """Names of numeric columns of /epochs or /steps in any model, without the axis."""
     names = dict.fromkeys(c for m in results.models for c, v in getattr(m, group).items()
                           if v.ndim == 1 and v.dtype.kind in "iuf")
-    return [c for c in names if c not in ("epoch", "step")]
+    return [c for c in names if c not in ("epoch", "step", "shard", "slice")]
 
 
 def all_columns(results):

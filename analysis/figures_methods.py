@@ -110,12 +110,13 @@ def costs(campaign, groups):
     figure, axes = fig.new_figure(1, 1, 1.0 + 0.27 * len(shown))
     ax = axes[0, 0]
     rows = np.arange(len(shown))[::-1]
-    retrain = [s for g, s in shown if g.kind == "retrain"]
+    origin = campaign.columns["origin"]
+    twins = {origin[g.rows[0]]: s for g, s in shown if g.kind == "retrain"}
     ax.barh(rows, [s for _, s in shown], height=0.68,
             color=[res.COLORS[g.kind][0] for g, _ in shown])
     for row, (group, seconds) in zip(rows, shown):
-        share = f"  {100 * seconds / retrain[0]:.3g} % of retraining" if retrain and \
-            group.kind == "method" else ""
+        twin = twins.get(origin[group.rows[0]]) if group.kind == "method" else None
+        share = f"  {100 * seconds / twin:.3g} % of retraining" if twin else ""
         fig.note(ax, res.seconds(seconds) + share, (seconds, row), color=fig.INK)
     ax.set_xscale("log")
     ax.set_xlim(right=max(s for _, s in shown) * 30)

@@ -99,8 +99,10 @@ def tiles(results, model):
         parts.append(tile("Attack AUC, ideal as retrained", show(model.value(res.ATTACK_AUC)),
                           compared(res.ATTACK_AUC, show)))
     if results.speed_up(model):
-        parts.append(tile("Time", res.seconds(model.cost["seconds_total"]),
-                          f"{results.speed_up(model):,.0f}x faster than retraining"))
+        ratio = results.speed_up(model)
+        compared_time = (f"{ratio:,.0f}x faster than retraining" if ratio >= 2 else
+                         f"{100 / ratio:.0f} % of retraining")
+        parts.append(tile("Time", res.seconds(model.cost["seconds_total"]), compared_time))
     return f'<h3>{swatch(model)}</h3><div class="tiles">{"".join(parts)}</div>'
 
 

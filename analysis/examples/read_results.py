@@ -11,9 +11,9 @@ def column(data):
 
 
 with h5py.File(sys.argv[1]) as file:
-    if "row" in file:  # a campaign: columns of equal length in every group
-        table = pandas.DataFrame({name: column(data) for group in file.values()
-                                  for name, data in group.items()})
+    if "row" in file:  # a campaign: columns of equal length in every group, but for the trials of searches
+        table = pandas.DataFrame({name: column(data) for key, group in file.items()
+                                  if key != "trials" for name, data in group.items()})
         print(table.groupby("model")[["accuracy_test", "mia_confidence_auc"]].agg(["mean", "std"]))
     else:  # one run: a scalar for each model and metric, which says what its ideal is
         evaluation = file["evaluation"]

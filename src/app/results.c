@@ -156,6 +156,7 @@ static int describe_entry(const struct results *r, const struct entry *entry, st
     char path[256];
     snprintf(path, sizeof path, "/methods/%s", s->name);
     TRY(record_set_text(out, path, "kind", stage_kind_name(s->kind)));
+    TRY(record_set_i64(out, path, "order", entry - r->entry));
     TRY(record_set_text(out, path, "what", what_it_is(cfg, s)));
     TRY(record_set_text(out, path, "origin", cfg->origin[s->origin].name));
     TRY(record_set_text(out, path, "file", s->path));
