@@ -185,6 +185,11 @@ override '--methods.iau.until=test: .*validation.off' --methods.iau.method=ascen
 override '--methods.iau.fraction=2: methods.iau.fraction = 2: must be at most 1' --methods.iau.method=salun --methods.iau.fraction=2
 override 'good.yaml:6: methods.iau.until: validation needs a validation set' --methods.iau.method=ascent --data.valid=0 --train.patience=0
 
+fails 1 'iau: no validation sample is left to calibrate its step by \(step: calibrated\); set data.valid or data.limit higher' \
+    launch 2 "$IAU" run good.yaml --data.limit=4 --forget.ratio=0.5 --methods.iau.step=calibrated --output.dir=limit
+[ ! -e limit ]
+verdict "no validation sample for a method: nothing is begun" $?
+
 # --- ids
 request() {
     printf '%s\n' "$2" >ids.txt

@@ -431,6 +431,27 @@ static void attacks_find_those_who_were_in(void)
     close_bench(&b);
 }
 
+/* All of V are targets here: nobody is left for a step to be calibrated by. */
+static void methods_that_lack_validation_samples_are_refused(void)
+{
+    struct bench b;
+    struct capture c;
+    char printed[2000];
+    struct method_opts calibrated = iau;
+    calibrated.iau.step = IAU_STEP_CALIBRATED;
+    open_bench_of(&b, "lacking", &noisy, &noisy_sets, &test_comm);
+    targets_free(&b.audit.targets);
+    b.audit.method[0].opts = &calibrated;
+    capture_begin(&c);
+    int rc = audit_open(&b.audit);
+    capture_end(&c, printed, sizeof printed);
+    expect_one_message(
+        rc, IAU_ERR_DATA, printed,
+        "audit.methods: iau: all 120 validation samples are targets of the audit, and "
+        "no sample is left to calibrate its step by");
+    close_bench(&b);
+}
+
 static void findings_are_the_same_on_any_rank_count(void)
 {
     struct bench b, alone;
@@ -514,6 +535,8 @@ int main(int argc, char **argv)
         {"other settings are refused before anything is made",
          other_settings_are_refused_before_anything_is_made},
         {"attacks find those who were in", attacks_find_those_who_were_in},
+        {"methods that lack validation samples are refused",
+         methods_that_lack_validation_samples_are_refused},
         {"findings are the same on any rank count", findings_are_the_same_on_any_rank_count},
         {"without all files there is no verdict", without_all_files_there_is_no_verdict},
         {"close the data", close_data},

@@ -142,6 +142,30 @@ static void strengths_that_run_off(void)
     outcome_free(&some.o);
 }
 
+/* What goes by validation samples says so where there are none. */
+static void validation_samples_are_asked_for(void)
+{
+    static const char *const uses[] = {
+        "find its strength by (tune)", "calibrate its step by (step: calibrated)",
+        "calibrate its step by (step: calibrated)", "stop by (until: validation)"};
+    struct method_run runs[] = {search(METHOD_FINETUNE, 5), method_run_of(METHOD_IAU),
+                                method_run_of(METHOD_IAU_CURVATURE), method_run_of(METHOD_ASCENT)};
+    struct partition none = method_sets;
+    none.valid = (struct index_set){.part = PART_TRAIN};
+    runs[1].opts.iau.step = IAU_STEP_CALIBRATED;
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        struct capture capture;
+        char printed[4096], part[200];
+        runs[i].sets = &none;
+        capture_begin(&capture);
+        method_execute(&runs[i]);
+        capture_end(&capture, printed, sizeof printed);
+        snprintf(part, sizeof part, "method: no validation sample is left to %s; set", uses[i]);
+        expect_one_message(runs[i].rc, IAU_ERR_DATA, printed, part);
+        CU_ASSERT_PTR_NULL(runs[i].o.w);
+    }
+}
+
 static void a_stop_is_obeyed_between_trials(void)
 {
     struct method_run r = search(METHOD_IAU, 5);
@@ -165,6 +189,7 @@ int main(int argc, char **argv)
          fewer_trials_than_the_spread_lie_in_the_middle},
         {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
         {"strengths that run off", strengths_that_run_off},
+        {"validation samples are asked for", validation_samples_are_asked_for},
         {"a stop is obeyed between trials", a_stop_is_obeyed_between_trials},
         {"(close data)", method_close_data},
         CU_TEST_INFO_NULL};

@@ -61,7 +61,8 @@ struct audit {
     struct targets targets;
 };
 
-/** Collective. Draw the targets. The other members are set. @return IAU_OK or an agreed error */
+/** Collective. Draw the targets. The other members are set. @return IAU_OK or an agreed error, such
+ * as IAU_ERR_DATA where the targets leave no validation sample for a method that needs one */
 int audit_open(struct audit *a);
 /** Local. Release the targets and lists; fine on an empty audit. */
 void audit_close(struct audit *a);

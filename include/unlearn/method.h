@@ -56,6 +56,11 @@ struct method {
 
 /** The method of a name. Retraining, which starts from no origin, has no `run`. */
 const struct method *method_of(enum method_name name);
+/** Local. What an entry needs validation samples for, as the end of "no sample is left to ...";
+ * NULL where it needs none. All these have one goal: that the loss on D_f be that on V. */
+const char *method_valid_use(const struct method_opts *o);
+/** Local. Is there a validation sample, if the entry needs one? @return IAU_OK or IAU_ERR_DATA */
+int method_check_valid(const struct method_opts *o, int64_t n_valid, const char *name);
 
 extern const struct method method_iau, method_curvature, method_finetune, method_ascent,
     method_neggrad_plus, method_random_label, method_scrub, method_salun, method_influence,

@@ -308,7 +308,9 @@ static int check_stage(const struct job *job, const struct stage *s, double *n_b
         TRY(job_check_folder(config_folder_key(&job->cfg, stage_scope(s->kind)), s->folder));
     if (train_is_ensemble(&s->train))
         TRY(check_ensemble(job, s, n_bytes));
-    else if (stage_trains(job, s))
+    else if (!stage_trains(job, s))
+        TRY(method_check_valid(&job->cfg.method[s->index], job->sets.valid.n, s->name));
+    else
         TRY(batches_plan(&plan, &left_out, s->name, model_has_groups(&job->model), &batch,
                          stage_training_set(job, s)->n));
 out:

@@ -22,11 +22,28 @@ static int64_t n_items(const struct audit *a)
     return n_shadows(a) + a->opts->attack.shadows;
 }
 
+/* Is a validation sample left for each entry that needs one? */
+static int check_methods(const struct audit *a)
+{
+    for (int i = 0; i < a->n_method && a->targets.rest.n == 0; i++) {
+        const struct audit_method *m = &a->method[i];
+        const char *use = m->opts ? method_valid_use(m->opts) : NULL;
+        if (use)
+            return FAIL(IAU_ERR_DATA,
+                        "audit.methods: %s: all %lld validation samples are targets of the audit, "
+                        "and no sample is left to %s; set data.valid higher",
+                        m->name, (long long)a->sets->valid.n, use);
+    }
+    return IAU_OK;
+}
+
 int audit_open(struct audit *a)
 {
     a->targets = (struct targets){0};
-    return comm_agree(a->comm,
-                      targets_init(&a->targets, a->dataset, a->sets, (uint64_t)a->opts->seed));
+    int rc = targets_init(&a->targets, a->dataset, a->sets, (uint64_t)a->opts->seed);
+    if (rc == IAU_OK && a->opts->shadows)
+        rc = check_methods(a);
+    return comm_agree(a->comm, rc);
 }
 
 void audit_close(struct audit *a)

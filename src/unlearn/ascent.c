@@ -61,6 +61,7 @@ static int run(struct outcome *o, const struct unlearn *u)
         .main = {.set = &u->sets->forget, .batch = u->opts->tuning.batch, .weight = -1}};
     struct tuning t = tuned(u, 1, &pass);
     *o = (struct outcome){0};
+    TRY(comm_agree(u->engine->comm, method_check_valid(u->opts, u->sets->valid.n, u->name)));
     if (u->opts->until == ASCENT_UNTIL_VALIDATION) {
         TRY(guard_init(&guard));
         t.end_epoch = end_epoch;

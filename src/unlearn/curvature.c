@@ -224,6 +224,7 @@ static int run(struct outcome *o, const struct unlearn *u)
     struct outcome repaired = {0};
     *o = (struct outcome){0};
     history_init(&o->history, columns);
+    TRY(comm_agree(u->engine->comm, method_check_valid(u->opts, u->sets->valid.n, u->name)));
     TRY(comm_agree(u->engine->comm, allocate(&r)));
     TRY(look_for_restart(&r));
     TRY(step(&r, &o->history));

@@ -66,14 +66,8 @@ static int stepper_init(struct stepper *s, const struct unlearn *u)
     memcpy(s->w, u->w, (size_t)model_state_floats(e->model) * sizeof *s->w);
     TRY(set_gradients_init(&s->gradients, u, u->opts->iau.correction, u->opts->iau.steps == 1));
     double start = timer_now_s();
-    if (u->opts->iau.step == IAU_STEP_CALIBRATED) {
-        if (!u->sets->valid.n)
-            TRY(comm_agree(e->comm, FAIL(IAU_ERR_CONFIG,
-                                         "%s: step: calibrated needs a validation set, but "
-                                         "data.valid is 0",
-                                         u->name)));
+    if (u->opts->iau.step == IAU_STEP_CALIBRATED)
         TRY(share_load(&s->valid, e, &u->sets->valid));
-    }
     e->cost.seconds[PHASE_READ] += timer_now_s() - start;
 out:
     return rc;
@@ -227,6 +221,7 @@ int iau_run(struct outcome *o, const struct unlearn *u)
     struct stepper s = {0};
     *o = (struct outcome){0};
     history_init(&o->history, columns);
+    TRY(comm_agree(u->engine->comm, method_check_valid(u->opts, u->sets->valid.n, u->name)));
     TRY(stepper_init(&s, u));
     TRY(begin(&s, &o->history));
     while (s.step < u->opts->iau.steps) {

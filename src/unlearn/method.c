@@ -1,6 +1,10 @@
 /* The methods by name. */
 #include "unlearn/method.h"
 
+#include <stddef.h>
+
+#include "core/error.h"
+
 static const struct method method_retrain = {.help =
                                                  "Training afresh on the retained samples with the "
                                                  "settings and the seed of the origin: what "
@@ -24,4 +28,26 @@ const struct method *method_of(enum method_name name)
         [METHOD_SISA] = &method_sisa,
     };
     return method[name];
+}
+
+const char *method_valid_use(const struct method_opts *o)
+{
+    if (o->tune)
+        return "find its strength by (tune)";
+    if ((o->method == METHOD_IAU && o->iau.step == IAU_STEP_CALIBRATED) ||
+        (o->method == METHOD_IAU_CURVATURE && o->curvature.step == IAU_STEP_CALIBRATED))
+        return "calibrate its step by (step: calibrated)";
+    if (o->method == METHOD_ASCENT && o->until == ASCENT_UNTIL_VALIDATION)
+        return "stop by (until: validation)";
+    return NULL;
+}
+
+int method_check_valid(const struct method_opts *o, int64_t n_valid, const char *name)
+{
+    const char *use = method_valid_use(o);
+    if (!use || n_valid)
+        return IAU_OK;
+    return FAIL(IAU_ERR_DATA,
+                "%s: no validation sample is left to %s; set data.valid or data.limit higher", name,
+                use);
 }

@@ -186,6 +186,7 @@ int tune_run(struct outcome *o, const struct unlearn *u, const struct method *m)
     struct search s = {.u = u, .method = m, .best = {NAN, INFINITY}};
     struct cost before = e->cost;
     *o = (struct outcome){0};
+    TRY(comm_agree(e->comm, method_check_valid(u->opts, u->sets->valid.n, u->name)));
     TRY(open_search(&s));
     TRY(spread(&s, &low, &high));
     TRY(narrow(&s, low, high));
