@@ -175,6 +175,12 @@ static void wrong_settings_are_refused_with_their_line(void)
          "audit.shadows: all origins are ensembles"},
         {"train.shards: 5\naudit: {shadows: 6, origins: [origin]}", "method: sisa",
          "audit.origins: 'origin' is an ensemble, and shadows are single models"},
+        {"audit: {shadows: 6, methods: [retrain, m]}", "method: scrub, tune: 5",
+         "demo.yaml:2: audit.methods: 'm' has tune = 5, but shadows unlearn at the strength that "
+         "is "
+         "set; set the one that was found, and tune to 0"},
+        {"", "method: ssd, tune: 5,\n   alpha: 0",
+         "demo.yaml:6: methods.m.alpha = 0: is what tune = 5 multiplies; set it above 0"},
         {"", "method: scrap", "methods.m.method: 'scrap' is none of iau|iau_curvature|retrain|"},
     };
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {

@@ -13,6 +13,7 @@
 #include "core/memory.h"
 #include "nn/model.h"
 #include "nn/spec.h"
+#include "unlearn/method.h"
 
 enum { NAME_MAX_CHARS = 100 };
 
@@ -142,6 +143,21 @@ static int check_kind(const struct check *c, int index)
     return IAU_OK;
 }
 
+/* A search multiplies and divides the strength. */
+static int check_strength(const struct check *c, int index)
+{
+    const struct method_opts *m = &c->cfg->method[index];
+    size_t offset = method_of(m->method)->strength;
+    struct setting_table t = config_method_table(m->method);
+    for (int i = 0; m->tune && i < t.n; i++)
+        if (t.row[i].offset == offset && *(const double *)((const char *)m + offset) == 0)
+            return FAIL(IAU_ERR_CONFIG,
+                        "%s: methods.%s.%s = 0: is what tune = %" PRId64 " multiplies; set it "
+                        "above 0",
+                        where_method(c, index, t.row[i].key), m->name, t.row[i].key, m->tune);
+    return IAU_OK;
+}
+
 static int check_method(const struct check *c, int index)
 {
     const struct config *cfg = c->cfg;
@@ -153,6 +169,8 @@ static int check_method(const struct check *c, int index)
         return FAIL(IAU_ERR_CONFIG, "%s: methods.%s.origin: there is no origin '%s'",
                     where_method(c, index, "origin"), m->name, m->origin);
     int rc = check_kind(c, index);
+    if (rc == IAU_OK)
+        rc = check_strength(c, index);
     if (rc != IAU_OK)
         return rc;
     int is_iau = m->method == METHOD_IAU,
@@ -336,6 +354,11 @@ static int check_audit_names(const struct check *c)
                 IAU_ERR_CONFIG,
                 "%s: audit.methods: there is no entry of methods and no retrained twin '%s'", at,
                 name);
+        if (method >= 0 && cfg->method[method].tune)
+            return FAIL(IAU_ERR_CONFIG,
+                        "%s: audit.methods: '%s' has tune = %" PRId64 ", but shadows unlearn at "
+                        "the strength that is set; set the one that was found, and tune to 0",
+                        at, name, cfg->method[method].tune);
         if (!config_is_audited(cfg, origin))
             return FAIL(IAU_ERR_CONFIG,
                         "%s: audit.methods: '%s' starts from %s, which audit.origins leaves out",

@@ -213,10 +213,10 @@ static const struct setting general[] = {
     {"audit.seed", SETTING_INT, AT(audit.seed), "1", FROM(0),
      .help = "Seed of all that the audit draws: targets, halves, seeds of shadows."},
     {"audit.methods", SETTING_TEXTS, AT(audit.methods),
-     .help = "For U-LiRA: names of the entries of `methods`, and of retrained twins, by which each "
-             "shadow unlearns its half of the targets. With a retrained twin among them, methods "
-             "are compared with retrained shadows; else with shadows of the other half, which is "
-             "cheaper, but not quite what retraining gives."},
+     .help = "For U-LiRA: names of the entries of `methods`, without tune, and of retrained twins, "
+             "by which each shadow unlearns its half of the targets. With retraining among them, "
+             "methods are compared with retrained shadows; else with shadows of the other half, "
+             "which is cheaper, but not quite what retraining gives."},
     {"audit.origins", SETTING_TEXTS, AT(audit.origins),
      .help = "Names of the origins that have shadows. Empty: all but ensembles."},
     {"audit.variance", SETTING_CHOICE, AT(audit.variance), "auto", "auto|sample|pooled",
