@@ -81,4 +81,15 @@ done >listing
 [ "$(wc -l <listing)" -ge 2 ] && [ "$(sort -u listing | wc -l)" -eq "$(wc -l <listing)" ]
 verdict "two requests do not share a poisoned origin" $? listing
 
+# Nor do they share shadows that have seen wrong labels. An id that is held out for validation names nobody.
+attack=("$IAU" -q run small.yaml --train.epochs=1 --unlearn.methods=iau --audit.attack.shadows=1 --audit.attack.epochs=1
+    --audit.attack.net_epochs=1 --forget.ratio=0 --output.dir=attacked)
+for id in 1 2 3 4 5; do
+    "$IAU" train small.yaml --forget.ratio=0 --forget.ids=id$id --output.dir=own --dry-run >output 2>said && echo id$id
+done >may
+launch 2 "${attack[@]}" --forget.ids="$(sed -n 1p may)" >said 2>&1
+verdict "an attack on a poisoned model" $?
+rm attacked/*.h5
+fails 1 'attacked/audit/attack_shadow_000.h5 was made with other settings: forget.digest' "${attack[@]}" --forget.ids="$(sed -n 2p may)"
+
 finish poison

@@ -55,6 +55,18 @@ fails 2 '.*origins.origin.file = seq/request-1/iau.h5: is the file of an entry o
 [ ! -e bad/iau.h5 ] && [ ! -e bad/finetune.h5 ]
 verdict "what is refused makes no model" $?
 
+# --- shadows that have learned what is gone are no longer these
+audit=("$IAU" -q run seq.yaml --forget.ids=3.ids --output.dir=audited --audit.epochs=1 --audit.attack.epochs=1 --audit.attack.net_epochs=1
+    --unlearn.methods=iau)
+for what in shadows=6 attack.shadows=1; do
+    rm -rf audited
+    "${audit[@]}" --data.without=1.ids "--audit.$what" >said 2>&1
+    verdict "an audit with audit.$what" $?
+    rm audited/*.h5
+    fails 1 'audited/audit/(attack_)?shadow_.*000.h5 was made with other settings: without.digest' \
+        "${audit[@]}" --data.without=seq/gone-2.ids "--audit.$what"
+done
+
 if "$PYTHON" -c 'import h5py, matplotlib' 2>/dev/null; then
     drift=("$PYTHON" "$ROOT/analysis/drift.py")
     works '^3 +1 \(1\) +0\.[0-9]+ \(0\.' "${drift[@]}" seq iau --picture drift.png

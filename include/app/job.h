@@ -52,6 +52,10 @@ int job_check_disk(const char *folder, double n_bytes);
 int job_check_stop(const struct job *job, const char *work, const char *name);
 /** Collective. Import a data set; the folder of the dataset file is made where missing. */
 int job_import(const struct import_request *request, const struct comm *comm);
+/** Local. The settings text of an output: `text`, and digests of what settings do not tell of the
+ * data. @param of_request  what is forgotten matters to it even where its labels are right
+ *  @return the caller's to free; NULL when memory is short, or `text` is NULL */
+char *job_settings(const struct job *job, const char *text, int of_request);
 /** Local. FOLDER/NAME + suffix; the caller frees, NULL when memory is short. */
 char *job_path(const char *folder, const char *name, const char *suffix);
 

@@ -1,5 +1,4 @@
 /* From the settings of a job to an audit. */
-#define _GNU_SOURCE /* asprintf */
 #include "app/audit.h"
 
 #include <stdio.h>
@@ -16,13 +15,10 @@ static char *train_settings(const void *ctx, const struct audit_origin *origin,
                             const struct train_opts *train)
 {
     const struct job *job = ((const struct job_audit *)ctx)->job;
-    char *text = config_train_text(&job->cfg, train), *all = NULL;
-    int n = text ? asprintf(&all, "%sdata.digest = %s\n%s%s%s", text, job->dataset.digest,
-                            origin ? "forget.digest = " : "", origin ? job->forget_digest : "",
-                            origin ? "\n" : "")
-                 : -1;
+    char *text = config_train_text(&job->cfg, train),
+         *all = job_settings(job, text, origin != NULL);
     free(text);
-    return n < 0 ? NULL : all;
+    return all;
 }
 
 /* Of a method's settings those of the method itself, which come last. */

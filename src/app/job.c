@@ -1,4 +1,5 @@
 /* Opening a job: config, data set, model, sets. */
+#define _GNU_SOURCE /* asprintf */
 #include "app/job.h"
 
 #include <errno.h>
@@ -268,6 +269,25 @@ int job_engine(const struct job *job, const struct train_opts *train, struct eng
                          &job->cfg.data.std, job->comm);
     e->memory_bytes = job->cfg.data.memory_mib << 20;
     return comm_agree(job->comm, rc);
+}
+
+char *job_settings(const struct job *job, const char *text, int of_request)
+{
+    const struct {
+        const char *key, *digest; /* "": no such line */
+    } line[] = {{"data", job->dataset.digest},
+                {"without", *job->cfg.data.without ? job->train_digest : ""},
+                {"forget", of_request || job->cfg.forget.poison ? job->forget_digest : ""}};
+    char *all = text ? mem_strdup(text) : NULL;
+    for (size_t i = 0; all && i < sizeof line / sizeof *line; i++) {
+        char *shorter = all;
+        if (*line[i].digest &&
+            asprintf(&all, "%s%s.digest = %s\n", shorter, line[i].key, line[i].digest) < 0)
+            all = NULL;
+        if (all != shorter)
+            free(shorter);
+    }
+    return all;
 }
 
 char *job_path(const char *folder, const char *name, const char *suffix)

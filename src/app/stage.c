@@ -1,4 +1,5 @@
 /* The stages of a config, and what is already there of each. */
+#define _GNU_SOURCE /* asprintf */
 #include "app/stage.h"
 
 #include <stdio.h>
@@ -150,23 +151,15 @@ int stage_has_origin(const struct job *job, const struct stage *s)
  * frees; NULL when memory is short. */
 static char *settings_text(const struct job *job, const struct stage *s, const char *parent)
 {
-    char *text = config_text(&job->cfg, stage_scope(s->kind), s->index);
-    int64_t size = (int64_t)(text ? strlen(text) : 0) + 512;
-    char *settings = text ? mem_alloc(size, 1) : NULL;
-    if (settings) {
-        int at =
-            snprintf(settings, (size_t)size, "%sdata.digest = %s\n", text, job->dataset.digest);
-        if (*job->cfg.data.without)
-            at += snprintf(settings + at, (size_t)(size - at), "without.digest = %s\n",
-                           job->train_digest);
-        if (s->kind != STAGE_ORIGIN || job->cfg.forget.poison)
-            at += snprintf(settings + at, (size_t)(size - at), "forget.digest = %s\n",
-                           job->forget_digest);
-        if (parent)
-            snprintf(settings + at, (size_t)(size - at), "%s = %s\n", parent_key, parent);
+    char *text = config_text(&job->cfg, stage_scope(s->kind), s->index),
+         *settings = job_settings(job, text, s->kind != STAGE_ORIGIN), *all = settings;
+    if (settings && parent) {
+        if (asprintf(&all, "%s%s = %s\n", settings, parent_key, parent) < 0)
+            all = NULL;
+        free(settings);
     }
     free(text);
-    return settings;
+    return all;
 }
 
 int stage_settings(const struct job *job, const struct stage *s, char **settings)
