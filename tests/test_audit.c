@@ -511,6 +511,36 @@ static void without_all_files_there_is_no_verdict(void)
     free(w);
 }
 
+/* The attack's shadows know of no sample that data.without or data.limit leaves out. */
+static void the_pool_is_of_the_jobs_samples(void)
+{
+    struct bench b;
+    struct partition few;
+    struct data_opts split = {.seed = 1, .valid = 0.2, .limit = 200};
+    struct forget_opts request = {.ratio = 0.15, .seed = 2};
+    CU_ASSERT_EQUAL(partition_init(&few, &table.dataset, &split, &request, &test_comm), IAU_OK);
+    open_bench_of(&b, "few", &table, &few, &test_comm);
+    b.opts.shadows = 0;
+    b.opts.attack.pool = 1;
+    CU_ASSERT_EQUAL(audit_item_gradients(&b.audit, 0), 200 / 2 * (double)b.opts.attack.epochs);
+    CU_ASSERT_EQUAL(audit_run(&b.audit), IAU_OK);
+    if (test_comm.rank == 0) {
+        struct record r = {0};
+        char *path = harness_path("few/attack_shadow_000.h5");
+        CU_ASSERT_EQUAL(record_read(&r, path), IAU_OK);
+        const struct record_array *row = record_find(&r, "/samples/row");
+        CU_ASSERT(row && record_count(row) == 200);
+        for (int64_t i = 0; row && i < record_count(row); i++) {
+            int64_t at = ((const int64_t *)row->data)[i];
+            CU_ASSERT_EQUAL(index_set_has(&few.train, at) + index_set_has(&few.valid, at), 1);
+        }
+        record_free(&r);
+        free(path);
+    }
+    close_bench(&b);
+    partition_free(&few);
+}
+
 static void close_data(void)
 {
     partition_free(&sets);
@@ -539,6 +569,7 @@ int main(int argc, char **argv)
          methods_that_lack_validation_samples_are_refused},
         {"findings are the same on any rank count", findings_are_the_same_on_any_rank_count},
         {"without all files there is no verdict", without_all_files_there_is_no_verdict},
+        {"the pool is of the job's samples", the_pool_is_of_the_jobs_samples},
         {"close the data", close_data},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "audit", tests);

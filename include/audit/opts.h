@@ -10,7 +10,7 @@
 /* The shadow-model attack of the paper's reference code. */
 struct shadow_attack_opts {
     int64_t shadows;       /* models; 0: no such attack */
-    double pool;           /* share of the training part that they are drawn from */
+    double pool;           /* share of D and V that they are drawn from */
     int64_t epochs, batch; /* of a shadow; Adam */
     double lr;
     int64_t net_epochs, net_batch; /* of the attack network; Adam */

@@ -228,8 +228,8 @@ static const struct setting general[] = {
              "no such attack."},
     {"audit.attack.pool", SETTING_REAL, AT(audit.attack.pool), "0.9", .lo = 0, .hi = 1,
      .open = OPEN_LO,
-     .help = "Share of the training part that these shadows are drawn from; each is trained on "
-             "half of it."},
+     .help = "Share of the samples for training and validation that these shadows are drawn from; "
+             "each is trained on half of it."},
     {"audit.attack.epochs", SETTING_INT, AT(audit.attack.epochs), "25", SPAN(1, 1e6),
      .unit = "epochs", .help = "Epochs of these shadows."},
     {"audit.attack.batch", SETTING_INT, AT(audit.attack.batch), "1024", SPAN(1, 1048576),

@@ -80,20 +80,22 @@ out:
     return rc;
 }
 
+/* Of the samples for training and validation, which what is gone and what data.limit leaves out are
+ * none of. */
 static int draw_sets(struct shadow *s, int64_t k)
 {
     const struct audit *a = s->audit;
-    int64_t *id = NULL, n = a->dataset->n[PART_TRAIN];
+    int64_t *id = NULL;
     struct index_set all = {0};
     uint64_t seed = (uint64_t)a->opts->seed;
     int rc = IAU_OK;
     TRY(dataset_read_ids(a->dataset, PART_TRAIN, &id));
-    TRY(index_set_all(&all, PART_TRAIN, n));
-    TRY(draw(&s->pool, &all, (int64_t)((double)n * a->opts->attack.pool), id, seed, DRAW_POOL, 0,
-             NULL));
+    TRY(index_set_join(&all, &a->sets->train, &a->sets->valid));
+    TRY(draw(&s->pool, &all, (int64_t)((double)all.n * a->opts->attack.pool), id, seed, DRAW_POOL,
+             0, NULL));
     if (s->pool.n < 2)
         TRY(FAIL(IAU_ERR_DATA, "audit.attack.pool = %g leaves fewer than 2 of %lld samples",
-                 a->opts->attack.pool, (long long)n));
+                 a->opts->attack.pool, (long long)all.n));
     s->member = mem_alloc(s->pool.n, sizeof *s->member);
     if (!s->member)
         TRY(FAIL(IAU_ERR_MEM, "no memory for %lld samples", (long long)s->pool.n));

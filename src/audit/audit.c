@@ -134,7 +134,7 @@ double audit_item_gradients(const struct audit *a, int64_t item)
     const struct shadow_attack_opts *o = &a->opts->attack;
     if (item < n_shadows(a))
         return shadow_gradients(a, (int)(item / a->opts->shadows));
-    return (double)a->dataset->n[PART_TRAIN] * o->pool / 2 * (double)o->epochs;
+    return (double)(a->sets->train.n + a->sets->valid.n) * o->pool / 2 * (double)o->epochs;
 }
 
 static int make_item(void *ctx, int64_t item, const struct comm *group)
