@@ -178,6 +178,12 @@ static void a_stop_is_obeyed_between_trials(void)
     outcome_free(&r.o);
 }
 
+/* What is no matter of the strength ends the search, with its message. */
+static void a_rank_without_memory_stops_all(void)
+{
+    method_check_memory(search(METHOD_IAU, 2), 3);
+}
+
 int main(int argc, char **argv)
 {
     CU_TestInfo tests[] = {
@@ -191,6 +197,7 @@ int main(int argc, char **argv)
         {"strengths that run off", strengths_that_run_off},
         {"validation samples are asked for", validation_samples_are_asked_for},
         {"a stop is obeyed between trials", a_stop_is_obeyed_between_trials},
+        {"a rank without memory stops all", a_rank_without_memory_stops_all},
         {"(close data)", method_close_data},
         CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "tune", tests);

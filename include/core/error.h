@@ -40,8 +40,8 @@ void error_show(int rank);
  * error_forget_shown. */
 const char *error_shown(void);
 void error_forget_shown(void);
-/** Local. From 1 on, errors are not printed, until 0: while something is tried whose failing is
- * none. */
+/** Local. From 1 on, errors of numbers (IAU_ERR_NUMERIC) are not printed, until 0: while something
+ * is tried that may run off. */
 void error_hush(int on);
 /** Local. Forget the pending error. */
 void error_clear(void);

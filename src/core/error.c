@@ -53,7 +53,7 @@ void error_show(int rank)
 {
     if (pending.code == IAU_OK)
         return;
-    if (hushed) {
+    if (hushed && pending.code == IAU_ERR_NUMERIC) {
         error_clear();
         return;
     }
