@@ -58,6 +58,22 @@ works '^forget.poison: those to forget have wrong labels in training$' "$IAU" ru
 launch 2 "$IAU" run small.yaml --forget.poison=off --output.dir=clean >output 2>said
 [ -z "$(value clean origin/accuracy_forget_true)" ] && ! grep -q 'by truth' output && [ -n "$(value clean origin/accuracy_forget)" ]
 verdict "without wrong labels there is no such number" $? output
+
+# --- a goal that is none for wrong labels and whole classes
+warns() {
+    "$IAU" run small.yaml --output.dir=warned --dry-run "$@" >output 2>said
+    [ "$(wc -l <said)" -eq 1 ] && grep -q "^iau: warning: finetune: the goal, .* with $pattern" said
+}
+pattern='forget.poison: its loss on wrong labels is higher$'
+warns --methods.finetune.tune=5
+verdict "a search by wrong labels is warned of" $?
+pattern='forget.classes: its loss on classes that it never saw is higher$'
+warns --methods.finetune.tune=5 --forget.poison=off --forget.ratio=0 --forget.classes=3
+verdict "a search by a class is warned of" $?
+works . "$IAU" run small.yaml --output.dir=warned --dry-run --methods.finetune.tune=5 --forget.poison=off
+works . "$IAU" run small.yaml --output.dir=warned --dry-run
+
+# --- training sees the wrong labels, retraining does not
 digest() {
     "$IAU" inspect "$1" | sed -n 's/^  \/digest = //p'
 }

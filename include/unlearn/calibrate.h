@@ -1,5 +1,7 @@
 /* How far to go: a retrained model treats forgotten samples like unseen ones, so the length of a
- * move is found without retraining where the mean loss on D_f equals that on held-out samples. */
+ * move is found without retraining where the mean loss on D_f equals that on held-out samples. That
+ * holds for samples that are like the others; on a class it never saw, or on wrong labels, its loss
+ * is higher. */
 #ifndef IAU_UNLEARN_CALIBRATE_H
 #define IAU_UNLEARN_CALIBRATE_H
 

@@ -59,7 +59,8 @@ static const struct setting rows[] = {
      .help =
          "Strengths to try: the one is kept that brings the loss on forgotten samples nearest to "
          "that on validation samples, which must not rise; five spread over the range, then "
-         "golden-section search. The strength is lr, or what is called so. 0: as it is set."},
+         "golden-section search. That is no goal for forget.classes and forget.poison. The "
+         "strength is lr, or what is called so. 0: as it is set."},
     {"tune_range", SETTING_REAL, OF(tune_range), "10", ABOVE(1), .methods = WITH_STRENGTH,
      .scopes = IN_METHOD,
      .help = "Strengths are tried from the set one divided by this to it times this."},
@@ -79,7 +80,7 @@ static const struct setting rows[] = {
     {"step", SETTING_CHOICE, OF(iau.step), "fixed", "fixed|calibrated", .methods = FOR(METHOD_IAU),
      .scopes = IN_METHOD,
      .help = "calibrated: length chosen so that the forgotten samples' loss equals the validation "
-             "loss."},
+             "loss; not for forget.classes and forget.poison."},
     {"steps", SETTING_INT, OF(iau.steps), "1", SPAN(1, 1e6), .methods = FOR(METHOD_IAU),
      .scopes = IN_METHOD, .unit = "steps", .help = "Number of steps; 1 when calibrated."},
     {"cache", SETTING_CHOICE, OF(iau.cache), "auto", "auto|off", .methods = FOR(METHOD_IAU),
@@ -98,7 +99,8 @@ static const struct setting rows[] = {
      .methods = CURVED, .scopes = IN_METHOD,
      .help =
          "calibrated: the step's length is the strength times the length at which the forgotten "
-         "samples' loss equals that of held-out ones; fixed: it is the strength."},
+         "samples' loss equals that of held-out ones, which is 0 or too little for forget.classes "
+         "and forget.poison; fixed: it is the strength."},
     {"strength", SETTING_REAL, OF(curvature.strength), "1.9", ABOVE(0), .methods = CURVED,
      .scopes = IN_METHOD,
      .help = "See step. More than 1 where a repair follows, which takes some of it back."},
@@ -185,7 +187,8 @@ static const struct setting rows[] = {
     {"until", SETTING_CHOICE, OF(until), "validation", "validation|off", .methods = ASCENT,
      .scopes = IN_METHOD,
      .help = "validation: stop after the epoch in which the loss on the forgotten samples has "
-             "passed that on the validation samples."},
+             "passed that on the validation samples, which is too early for forget.classes and "
+             "forget.poison."},
     {"alpha", SETTING_REAL, OF(neggrad_alpha), "0.95", SPAN(0, 1), .methods = NEGGRAD_PLUS,
      .scopes = IN_METHOD,
      .help = "Weight of the retained samples' loss; the forgotten ones' is 1 - alpha."},

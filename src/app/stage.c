@@ -310,11 +310,32 @@ out:
     return rc;
 }
 
+/* Add a stage's name to a list of those whose goal is a loss on D_f like that on V. */
+static void add_goal(const struct job *job, const struct stage *s, char *names, size_t size)
+{
+    size_t at = strlen(names);
+    if (s->kind == STAGE_METHOD && method_valid_use(&job->cfg.method[s->index]))
+        snprintf(names + at, size - at, "%s%s", at ? ", " : "", s->name);
+}
+
+/* It is not where retraining ends if samples are forgotten for their class or their labels. */
+static void warn_of_goals(const struct job *job, const char *names)
+{
+    const struct forget_opts *f = &job->cfg.forget;
+    if (*names && (f->classes.n || f->poison))
+        log_warn(
+            "%s: the goal, a loss on forgotten samples like that on validation samples, is not "
+            "where retraining ends with %s: its loss on %s is higher",
+            names, f->classes.n ? "forget.classes" : "forget.poison",
+            f->classes.n ? "classes that it never saw" : "wrong labels");
+}
+
 int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds)
 {
     int rc = IAU_OK;
     double n_bytes = 0;
     const char *folder = "";
+    char goals[256] = "";
     for (int i = 0; i < l->n; i++) {
         enum output_state state;
         if (!(kinds & 1u << l->stage[i].kind))
@@ -322,9 +343,12 @@ int stage_check_all(const struct job *job, const struct stage_list *l, unsigned 
         TRY(stage_preview(job, &l->stage[i], kinds, &state));
         n_bytes = strcmp(folder, l->stage[i].folder) == 0 ? n_bytes : 0;
         folder = l->stage[i].folder;
-        if (state != OUTPUT_DONE)
-            TRY(comm_agree(job->comm, check_stage(job, &l->stage[i], &n_bytes)));
+        if (state == OUTPUT_DONE)
+            continue;
+        TRY(comm_agree(job->comm, check_stage(job, &l->stage[i], &n_bytes)));
+        add_goal(job, &l->stage[i], goals, sizeof goals);
     }
+    warn_of_goals(job, goals);
 out:
     return rc;
 }
