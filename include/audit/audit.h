@@ -29,6 +29,11 @@ struct audit_method {
     int index;                      /* the caller's number of the entry */
 };
 
+static inline int audit_retrains(const struct audit_method *m)
+{
+    return !m->opts || m->opts->method == METHOD_RETRAIN;
+}
+
 /* What the program around the audit knows. Texts are the caller's to free; NULL when memory is
  * short. */
 struct audit_hooks {

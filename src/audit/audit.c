@@ -122,9 +122,8 @@ static double shadow_gradients(const struct audit *a, int origin)
         const struct audit_method *m = &a->method[i];
         if (m->origin != origin)
             continue;
-        sum += m->opts && m->opts->method != METHOD_RETRAIN
-                   ? method_of(m->opts->method)->load(m->opts, &sizes).gradients
-                   : epochs_gradients(t, epochs, (double)sizes.retain);
+        sum += audit_retrains(m) ? epochs_gradients(t, epochs, (double)sizes.retain)
+                                 : method_of(m->opts->method)->load(m->opts, &sizes).gradients;
     }
     return sum;
 }

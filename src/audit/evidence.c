@@ -104,7 +104,7 @@ out:
 static const double *margins_of_strangers(const struct evidence *v, const struct shadow_table *t)
 {
     for (int i = 0; i < t->n_method; i++)
-        if (!v->audit->method[t->method[i]].opts)
+        if (audit_retrains(&v->audit->method[t->method[i]]))
             return t->unlearned[i];
     return t->margin;
 }

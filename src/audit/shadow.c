@@ -208,9 +208,8 @@ static int unlearn_shadow(struct shadow *s, const struct audit_method *m)
         goto out;
     struct restart restart = part_restart(&part, s->audit, state);
     s->engine.cost = (struct cost){0};
-    TRY(m->opts && m->opts->method != METHOD_RETRAIN
-            ? run_method(s, m, part.name, &restart, &o)
-            : run_training(s, &s->sets.retain, part.name, &restart, &o));
+    TRY(audit_retrains(m) ? run_training(s, &s->sets.retain, part.name, &restart, &o)
+                          : run_method(s, m, part.name, &restart, &o));
     TRY(margin_collect(&s->engine, o.w, &s->audit->targets.all, part.name, s->margin));
     TRY(comm_agree(s->group,
                    s->group->rank == 0 ? write_unlearned(s, &part, &o, !restart.mixed) : IAU_OK));
