@@ -80,6 +80,30 @@ digest() {
 [ "$(digest out/retrain.h5)" = "$(digest clean/retrain.h5)" ] && [ "$(digest out/origin.h5)" != "$(digest clean/origin.h5)" ]
 verdict "retraining sees no wrong label, training does" $? output
 
+# --- what is ideal: a model that never saw them tells wrong labels, or a class of its own, from the others, too
+if "${PYTHON:-/usr/bin/python3}" -c 'import h5py' 2>/dev/null; then
+    tiny=("$IAU" -q run small.yaml --data.limit=1200 --train.epochs=1 --unlearn.methods=iau --audit.shadows=6 --audit.epochs=1
+        --audit.methods=iau)
+    launch 2 "${tiny[@]}" --output.dir=wrong >said 2>&1 &&
+        launch 2 "${tiny[@]}" --output.dir=share --forget.poison=off >said 2>&1 &&
+        launch 2 "${tiny[@]}" --output.dir=class --forget.poison=off --forget.ratio=0 --forget.classes=3 >said 2>&1
+    verdict "audits of wrong labels, of a share, and of a class" $?
+    "${PYTHON:-/usr/bin/python3}" - >ideals <<'END'
+import h5py
+for folder in "wrong", "share", "class":
+    with h5py.File(folder + "/results.h5") as f:
+        for name in "mia_loss_auc", "mia_loss_class_balanced_accuracy", "lira_online_auc", "ulira_accuracy", "ulira_residual_auc":
+            print(folder, name, f["evaluation/iau/" + name].attrs["ideal"])
+END
+    is_half() {
+        [ "$(grep -c "^$1 $2.* 0.5$" ideals)" -eq "$3" ]
+    }
+    is_half wrong '' 0 && is_half share '' 5 && is_half class mia_ 0 && is_half class .*lira_ 3
+    verdict "an attack has an ideal of its own only where the sets are alike" $? ideals
+else
+    skip "ideals of attacks: python3-h5py"
+fi
+
 # --- what makes no sense, and what must not be mixed
 fails 2 'forget.poison: nothing is to be forgotten' "$IAU" train small.yaml --forget.ratio=0 --output.dir=none
 fails 2 '--forget.poison=maybe' "$IAU" train small.yaml --forget.poison=maybe

@@ -104,6 +104,21 @@ static void files_say_what_numbers_mean(void)
     metrics_free(&floor);
 }
 
+static void an_ideal_that_is_none_is_dropped(void)
+{
+    struct metrics m = {0};
+    const char *const name[] = {"mia_loss_auc", "lira_online_auc", "accuracy_test"};
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(
+            metrics_add(&m, name[i], 0.7, "closer to ideal", 0.5, "share", METRIC_PLAIN), IAU_OK);
+    metrics_drop_ideals(&m, "lira_");
+    CU_ASSERT_EQUAL(m.v[0].ideal, 0.5);
+    CU_ASSERT_TRUE(isnan(m.v[1].ideal));
+    CU_ASSERT_STRING_EQUAL(m.v[1].direction, metric_like_retrain);
+    CU_ASSERT_EQUAL(m.v[2].ideal, 0.5);
+    metrics_free(&m);
+}
+
 /* Class 0 is told apart at 0.5, class 1 at 0.9, and of class 2 no non-member is known. */
 static void thresholds_by_class(void)
 {
@@ -152,6 +167,7 @@ int main(int argc, char **argv)
                            {"what does not exist is left out", what_does_not_exist_is_left_out},
                            {"the floor is a mean over pairs", the_floor_is_a_mean_over_pairs},
                            {"files say what numbers mean", files_say_what_numbers_mean},
+                           {"an ideal that is none is dropped", an_ideal_that_is_none_is_dropped},
                            {"thresholds by class", thresholds_by_class},
                            {"no threshold where none helps", no_threshold_where_none_helps},
                            CU_TEST_INFO_NULL};

@@ -37,6 +37,8 @@ struct metrics {
  * IAU_OK or IAU_ERR_MEM */
 int metrics_add(struct metrics *m, const char *name, double value, const char *direction,
                 double ideal, const char *unit, enum metric_kind kind);
+/** The retrained model's value becomes the ideal of all whose names begin so. */
+void metrics_drop_ideals(struct metrics *m, const char *prefix);
 /** Release; fine on an empty list. */
 void metrics_free(struct metrics *m);
 /** The value of a name, NAN if it is not there. */

@@ -94,6 +94,24 @@ static int add_recovered(const struct results *r, struct entry *entry, const str
                        "higher", 1, "share of what was lost", METRIC_RELATIVE);
 }
 
+/* All figures of a model. Where the forgotten samples are unlike those they are compared with, by
+ * class or by label, a model that never saw them tells them apart, too. */
+static int add_figures(const struct results *r, struct entry *entry)
+{
+    const struct forget_opts *f = &r->job->cfg.forget;
+    int rc = IAU_OK;
+    TRY(evaluation_metrics(&entry->evaluation, &entry->metrics));
+    TRY(findings_metrics(&entry->findings, &entry->metrics));
+    if (f->classes.n) /* of which the audit's outsiders are, too */
+        metrics_drop_ideals(&entry->metrics, "mia_");
+    if (f->poison) {
+        metrics_drop_ideals(&entry->metrics, "lira_");
+        metrics_drop_ideals(&entry->metrics, "ulira_");
+    }
+out:
+    return rc;
+}
+
 int results_complete(struct results *r)
 {
     int rc = IAU_OK, n_origin = r->job->cfg.n_origin;
@@ -101,10 +119,8 @@ int results_complete(struct results *r)
     if (!r->floor)
         TRY(FAIL(IAU_ERR_MEM, "no memory for the noise floor"));
     for (int i = 0; i < r->stages->n; i++)
-        if (r->entry[i].stage) {
-            TRY(evaluation_metrics(&r->entry[i].evaluation, &r->entry[i].metrics));
-            TRY(findings_metrics(&r->entry[i].findings, &r->entry[i].metrics));
-        }
+        if (r->entry[i].stage)
+            TRY(add_figures(r, &r->entry[i]));
     for (int i = 0; i < n_origin; i++)
         TRY(find_floor(r, i));
     for (int i = 0; i < r->stages->n; i++) {

@@ -78,14 +78,13 @@ int evaluation_metrics(const struct evaluation *v, struct metrics *m)
     int rc = IAU_OK;
     for (int set = 0; set < N_EVAL_SET; set++)
         TRY(add_set(v, set, m));
-    int first = m->n;
     for (int f = 0; f < N_MIA_FEATURE; f++) {
         snprintf(prefix, sizeof prefix, "mia_%s", mia_feature_name(f));
         TRY(attack_metrics(&v->mia[f], prefix, m));
         TRY(add_thresholds(v, f, m));
     }
-    for (int i = first; i < m->n && !isnan(v->set[SET_FORGET].accuracy_true); i++)
-        m->v[i].ideal = NAN; /* wrong labels tell the sets apart for whoever knows neither */
+    if (!isnan(v->set[SET_FORGET].accuracy_true)) /* wrong labels tell the sets apart anyhow */
+        metrics_drop_ideals(m, "mia_");
     TRY(metrics_add(m, "distance_retrain", v->distance_reference, "lower", 0,
                     "Euclidean norm of parameters", METRIC_RELATIVE));
     TRY(metrics_add(m, "distance_retrain_relative", v->distance_reference / v->norm_reference,

@@ -29,6 +29,15 @@ int metrics_add(struct metrics *m, const char *name, double value, const char *d
     return IAU_OK;
 }
 
+void metrics_drop_ideals(struct metrics *m, const char *prefix)
+{
+    for (int i = 0; i < m->n; i++)
+        if (strncmp(m->v[i].name, prefix, strlen(prefix)) == 0) {
+            m->v[i].direction = metric_like_retrain;
+            m->v[i].ideal = NAN;
+        }
+}
+
 void metrics_free(struct metrics *m)
 {
     free(m->v);
