@@ -85,14 +85,36 @@ static void strengths_are_spread_then_narrowed(void)
 
 static void fewer_trials_than_the_spread_lie_in_the_middle(void)
 {
-    struct method_run r = search(METHOD_IAU, 3);
-    method_execute(&r);
-    CU_ASSERT_EQUAL(r.rc, IAU_OK);
-    CU_ASSERT_EQUAL(r.o.trials.n_row, 3);
-    for (int i = 0; i < r.o.trials.n_row; i++)
-        CU_ASSERT_DOUBLE_EQUAL(trial(&r, i, "strength"), r.opts.iau.lr * pow(10, i - 1),
-                               1e-9 * pow(10, i));
-    outcome_free(&r.o);
+    for (int n = 2; n <= 3; n++) {
+        struct method_run r = search(METHOD_IAU, n);
+        method_execute(&r);
+        CU_ASSERT_EQUAL(r.rc, IAU_OK);
+        CU_ASSERT_EQUAL(r.o.trials.n_row, n);
+        for (int i = 0; i < r.o.trials.n_row; i++)
+            CU_ASSERT_DOUBLE_EQUAL(trial(&r, i, "strength"),
+                                   r.opts.iau.lr * pow(10, i - 0.5 * (n - 1)), 1e-9 * pow(10, i));
+        outcome_free(&r.o);
+    }
+}
+
+/* Steps so short that the longest is the best; and so long that the shortest is. */
+static void a_search_stays_within_its_range(void)
+{
+    for (int is_long = 0; is_long < 2; is_long++) {
+        struct method_run r = search(METHOD_IAU, 9);
+        r.opts.tune_range = 10;
+        r.opts.iau.lr = is_long ? 1 : 1e-5;
+        method_execute(&r);
+        CU_ASSERT_EQUAL(r.rc, IAU_OK);
+        if (r.rc == IAU_OK && r.o.trials.n_row == 9) {
+            CU_ASSERT_EQUAL(best_row(&r, N_SPREAD), is_long ? 0 : N_SPREAD - 1);
+            for (int i = 0; i < 9; i++) {
+                CU_ASSERT(trial(&r, i, "strength") < 10 * r.opts.iau.lr * (1 + 1e-9));
+                CU_ASSERT(trial(&r, i, "strength") > 0.1 * r.opts.iau.lr * (1 - 1e-9));
+            }
+        }
+        outcome_free(&r.o);
+    }
 }
 
 static int same_searches(const struct method_run *a, const struct method_run *b)
@@ -193,6 +215,7 @@ int main(int argc, char **argv)
         {"strengths are spread, then narrowed", strengths_are_spread_then_narrowed},
         {"fewer trials than the spread lie in the middle",
          fewer_trials_than_the_spread_lie_in_the_middle},
+        {"a search stays within its range", a_search_stays_within_its_range},
         {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
         {"strengths that run off", strengths_that_run_off},
         {"validation samples are asked for", validation_samples_are_asked_for},

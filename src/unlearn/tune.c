@@ -112,16 +112,17 @@ out:
     return rc;
 }
 
-/* Evenly spread strengths; the bracket [*low, *high] holds the best one. */
+/* Evenly spread strengths; the bracket [*low, *high], within them, holds the best one. */
 static int spread(struct search *s, double *low, double *high)
 {
     const struct method_opts *o = s->u->opts;
     struct method_opts copy = *o;
     double middle = log(*strength_of(&copy, s->method)), step = log(o->tune_range) / (N_SPREAD / 2);
     int n = o->tune < N_SPREAD ? (int)o->tune : N_SPREAD;
+    double first = middle - 0.5 * (n - 1) * step, last = middle + 0.5 * (n - 1) * step;
     for (int i = 0; i < n; i++) {
         double objective;
-        int rc = try_strength(s, middle + (i - (n - 1) / 2) * step, &objective);
+        int rc = try_strength(s, middle + (i - 0.5 * (n - 1)) * step, &objective);
         if (rc != IAU_OK)
             return rc;
     }
@@ -130,8 +131,8 @@ static int spread(struct search *s, double *low, double *high)
                           FAIL(IAU_ERR_NUMERIC,
                                "%s: every strength that was tried runs off; try another range",
                                s->u->name));
-    *low = s->best.x - step;
-    *high = s->best.x + step;
+    *low = s->best.x - (s->best.x > first ? step : 0);
+    *high = s->best.x + (s->best.x < last ? step : 0);
     return IAU_OK;
 }
 
