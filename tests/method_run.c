@@ -88,6 +88,8 @@ void method_execute(struct method_run *r)
                         .name = "method",
                         .restart = &restart,
                         .progress = &progress};
+    if (r->progress && test_comm.rank == 0)
+        REQUIRE(progress_open(&progress, r->progress) == IAU_OK);
     if (r->fail_after && r->comm.rank == r->comm.size - 1)
         mem_fail_after(r->fail_after);
     const struct method *method = method_of(r->opts.method);
@@ -95,6 +97,7 @@ void method_execute(struct method_run *r)
     mem_fail_after(0);
     r->cost = e.cost;
     CU_ASSERT_EQUAL(e.used_bytes, 0);
+    progress_close(&progress);
     engine_free(&e);
 }
 

@@ -27,7 +27,8 @@ struct method_run {
     const char *restart;
     struct checkpoint_opts checkpoint;
     int resume;
-    int64_t fail_after; /* the allocation that fails on the last rank; 0: none */
+    const char *progress; /* folder of progress.csv; NULL: none */
+    int64_t fail_after;   /* the allocation that fails on the last rank; 0: none */
     int rc;
     struct outcome o;
     struct cost cost;

@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "core/stop.h"
 #include "harness.h"
+#include "io/file.h"
 #include "softmax_regression.h"
 
 static struct model linear; /* on the table */
@@ -201,14 +202,30 @@ static void negative_curvature_is_refused_before_and_told_after_the_first_step(v
     free(w);
 }
 
+/* Rank 0: how many rows of steps progress.csv has; removes it. */
+static int take_step_rows(void)
+{
+    char *path = harness_path("progress.csv"), *text = NULL;
+    size_t size;
+    int n = 0;
+    REQUIRE(file_read_all(path, &text, &size, 1 << 20) == IAU_OK);
+    for (const char *at = text; (at = strstr(at, "method,step,")); at++)
+        n++;
+    CU_ASSERT_EQUAL(file_remove(path), IAU_OK);
+    free(text);
+    free(path);
+    return n;
+}
+
 /* Stopped after each of the first products, and, where a repair follows, after each of its first
  * steps; the last part alone on one rank. */
 static void check_resuming(struct method_run whole)
 {
     struct method_run r;
-    char *path = harness_path("method.restart.h5");
+    char *path = harness_path("method.restart.h5"), *folder = harness_path(".");
     whole.restart = path;
     r = whole;
+    r.progress = folder;
     method_execute(&whole);
     for (int i = 0; i < 9; i++) {
         stop_set(test_comm.rank == test_comm.size - 1);
@@ -224,10 +241,13 @@ static void check_resuming(struct method_run whole)
     outcome_free(&r.o);
     outcome_free(&whole.o);
     comm_barrier(&test_comm);
-    if (test_comm.rank == 0)
+    if (test_comm.rank == 0) {
         CU_ASSERT_EQUAL(restart_remove(path), IAU_OK);
+        CU_ASSERT_EQUAL(take_step_rows(), 1);
+    }
     comm_barrier(&test_comm);
     free(path);
+    free(folder);
 }
 
 static void a_stopped_run_goes_on(void)

@@ -227,6 +227,7 @@ static int run(struct outcome *o, const struct unlearn *u)
     TRY(comm_agree(u->engine->comm, method_check_valid(u->opts, u->sets->valid.n, u->name)));
     TRY(comm_agree(u->engine->comm, allocate(&r)));
     TRY(look_for_restart(&r));
+    TRY(comm_agree(u->engine->comm, progress_begin(u->progress, u->name, "step", 0)));
     TRY(step(&r, &o->history));
     if (r.restart)
         r.restart->resume = 0; /* the repair begins */
