@@ -126,6 +126,29 @@ static void the_repair_is_fine_tuning_held_back(void)
     outcome_free(&held.o);
 }
 
+/* Of ten steps the last nine tenths are nine, though (1 - 0.9) 10 is less than 1 in floating point;
+ * a little more are ten. */
+static void an_average_counts_whole_steps(void)
+{
+    static const double share[] = {0.9, 0.9 - 1e-3, 0.9 + 1e-3};
+    struct method_run r[3];
+    size_t bytes = (size_t)method_table.model.n_param * sizeof(float);
+    int rc = IAU_OK;
+    for (int i = 0; i < 3; i++) {
+        r[i] = method_run_of(METHOD_IAU_CURVATURE);
+        r[i].opts.curvature.repair = 1;
+        r[i].opts.tuning.batch = 53; /* 5 steps an epoch */
+        r[i].opts.curvature.average = share[i];
+        method_execute(&r[i]);
+        rc = r[i].rc > rc ? r[i].rc : rc;
+    }
+    CU_ASSERT_EQUAL(rc, IAU_OK);
+    CU_ASSERT(rc != IAU_OK || memcmp(r[0].o.w, r[1].o.w, bytes) == 0);
+    CU_ASSERT(rc != IAU_OK || memcmp(r[0].o.w, r[2].o.w, bytes) != 0);
+    for (int i = 0; i < 3; i++)
+        outcome_free(&r[i].o);
+}
+
 /* The repair's passes need more memory than there is to spare here; test_tuning.c streams such. */
 static void the_same_bytes_on_any_ranks_and_threads(void)
 {
@@ -165,6 +188,7 @@ int main(int argc, char **argv)
         {"the step is that of a dense solver", the_step_is_that_of_a_dense_solver},
         {"losses meet at the calibrated length", losses_meet_at_the_calibrated_length},
         {"the repair is fine-tuning, held back", the_repair_is_fine_tuning_held_back},
+        {"an average counts whole steps", an_average_counts_whole_steps},
         {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
         {"costs are what plans say", costs_are_what_plans_say},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},

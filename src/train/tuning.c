@@ -222,7 +222,8 @@ static void add_to_mean(struct run *r)
 {
     const struct tuning *t = r->t;
     int64_t done = steps_before(r, r->epoch) + r->step, all = steps_before(r, t->opts->epochs);
-    if (!r->mean || (double)done <= (1 - t->average) * (double)all)
+    double before = (1 - t->average) * (double)all;
+    if (!r->mean || (double)done <= before + 1e-6) /* (1 - 0.9) * 10 is a little below 1 */
         return;
     float part = 1 / (float)++r->n_mean;
     for (int64_t i = 0; i < t->engine->model->n_param; i++)
