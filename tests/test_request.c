@@ -276,7 +276,9 @@ static void a_limit_keeps_the_first_of_the_shuffle(void)
     split.limit = 100;
     int rc = request_ids(&p, ids, printed, sizeof printed);
     split.limit = 0;
-    expect_one_message(rc, IAU_ERR_DATA, printed, "that data.limit leaves out");
+    char part[100];
+    snprintf(part, sizeof part, "id %" PRId64 ", that data.limit leaves out", id_of(out));
+    expect_one_message(rc, IAU_ERR_DATA, printed, part);
     comm_barrier(&test_comm);
     free(ids);
     few.limit = 410;
@@ -306,6 +308,8 @@ static void what_is_gone_is_in_no_set(void)
     char *ids = put_text("again.txt", text, (size_t)n);
     int rc = request_ids(&p, ids, printed, sizeof printed);
     expect_one_message(rc, IAU_ERR_DATA, printed, "gone.txt says is gone already");
+    snprintf(text, sizeof text, "names a sample, id %" PRId64 ", that ", id_of(100));
+    expect_one_message(rc, IAU_ERR_DATA, printed, text);
     comm_barrier(&test_comm);
     split.without = ids;
     CU_ASSERT_EQUAL(partition_init(&p, &data.dataset, &split, NULL, &test_comm), IAU_OK);

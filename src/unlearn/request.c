@@ -181,18 +181,33 @@ out:
     return rc;
 }
 
+/* The id of a training row, for messages. */
+static int id_of_row(const struct dataset *d, int64_t row, int64_t *id)
+{
+    int64_t *all = NULL;
+    int rc = dataset_read_ids(d, PART_TRAIN, &all);
+    if (rc == IAU_OK)
+        *id = all[row];
+    free(all);
+    return rc;
+}
+
 static int forget_ids(struct partition *p, const struct dataset *d, const char *path,
                       const struct index_set *gone, const char *gone_path)
 {
     int rc = IAU_OK;
+    int64_t id;
     TRY(read_ids(&p->forget, p, d, path));
     for (int64_t i = 0; i < p->forget.n; i++) {
-        if (index_set_has(gone, p->forget.row[i]))
-            TRY(FAIL(IAU_ERR_DATA, "%s: names a sample, row %lld, that %s says is gone already",
-                     path, (long long)p->forget.row[i], gone_path));
-        if (!index_set_has(&p->train, p->forget.row[i]))
-            TRY(FAIL(IAU_ERR_DATA, "%s: names a sample, row %lld, that data.limit leaves out", path,
-                     (long long)p->forget.row[i]));
+        int64_t row = p->forget.row[i];
+        if (index_set_has(&p->train, row))
+            continue;
+        TRY(id_of_row(d, row, &id));
+        TRY(index_set_has(gone, row)
+                ? FAIL(IAU_ERR_DATA, "%s: names a sample, id %lld, that %s says is gone already",
+                       path, (long long)id, gone_path)
+                : FAIL(IAU_ERR_DATA, "%s: names a sample, id %lld, that data.limit leaves out",
+                       path, (long long)id));
     }
 out:
     return rc;
