@@ -61,13 +61,13 @@ launch 1 "${camp[@]}" run camp.yaml --stage=0-1 >second 2>&1
 verdict "shared stages, of which another run makes one, too" $? second
 wait "$pid"
 verdict "the other run" $? first
-[ "$(find camp/shared -name '*.h5' ! -name state.h5 | wc -l)" -eq 4 ] && [ -z "$(find camp data -name '*.tmp')" ]
+[ "$(find camp/shared -name '*.h5' ! -name '*state.h5' | wc -l)" -eq 4 ] && [ -z "$(find camp data -name '*.tmp')" ]
 verdict "four models, and nothing left behind" $? <(find camp)
 [ "$(left)" = 'stages  tasks 0-5 ' ]
 verdict "no stage is left" $?
 works '^stage 0 of 4: origin origin in camp/shared/[0-9a-f]*, already done$' "${camp[@]}" run camp.yaml --stage=0
 stage_files() {
-    find camp/shared -name '*.h5' ! -name state.h5 -exec sha256sum {} + | sort
+    find camp/shared -name '*.h5' ! -name '*state.h5' -exec sha256sum {} + | sort
 }
 stage_files >before
 launch 3 "${camp[@]}" run camp.yaml --task=0,2-5 >output 2>said
@@ -181,6 +181,24 @@ verdict "merged again: the same digest" $?
 cp data/small.h5 camp/campaign.h5
 fails 1 'camp/campaign.h5 is in the way and no whole campaign file; move it, or use --force' "${camp[@]}" merge camp.yaml
 works '^6 tasks' "${camp[@]}" merge camp.yaml --force
+
+# --- a shared stage whose file is damaged; two origins in one folder, each with a state of its own
+file=$("${camp[@]}" list camp.yaml | sed -n 's/^stage  *3  [a-z]*  *\(.*\), for tasks .*/\1/p')
+cp "$file" kept.h5
+truncate -s 1000 "$file"
+works "^stage +3  failed   $file; its file is damaged\$" "${camp[@]}" status camp.yaml
+fails 1 "$file" "${camp[@]}" run --quiet camp.yaml --stage=3
+mv kept.h5 "$file"
+works '^stage +3  done ' "${camp[@]}" status camp.yaml
+sed '/unlearn.methods:/d; s/^methods:/origins: {origin: {}, origin_gr: {train.restriction.alpha: 0.01}}\n&/
+    s/dir: camp}/dir: pair, origins: models}/' camp.yaml >pair.yaml
+works '^stage 0 of 2: origin origin in models$' "${camp[@]}" run pair.yaml --stage=0
+works '^stage +1  missing  models/origin_gr.h5$' "${camp[@]}" status pair.yaml
+fails 1 'origin_gr: .*the loss is not finite or too large' "${camp[@]}" run --quiet pair.yaml --stage=1 --train.optimizer.lr=1e30
+works '^stage +0  done     models/origin.h5$' "${camp[@]}" status pair.yaml
+grep -qE '^stage +1  failed   models/origin_gr.h5; process .*: origin_gr: .*the loss is not finite' output
+verdict "one stage has failed, and the other has not" $? output
+works '^stage +0  failed   models/origin.h5; its file was made with other settings$' "${camp[@]}" status pair.yaml --train.epochs=4
 
 # --- `iau run` of a grid does it all; with the grid's settings on the command line it does one task
 grep -v silence_s camp.yaml | sed 's/dir: camp}/dir: whole}/' >whole.yaml

@@ -55,6 +55,21 @@ fails 2 '.*origins.origin.file = seq/request-1/iau.h5: is the file of an entry o
 [ ! -e bad/iau.h5 ] && [ ! -e bad/finetune.h5 ]
 verdict "what is refused makes no model" $?
 
+# --- a campaign from what a request left: nothing to train, and the file's own settings are no hindrance
+cat seq.yaml - >grid.yaml <<'END_YAML'
+forget: {ratio: 0.05}
+origins: {origin: {file: seq/request-1/iau.h5}}
+campaign: {grid: {forget.seed: [1, 2]}}
+END_YAML
+grid=(grid.yaml --data.without=1.ids --output.dir=grid)
+works '^campaign grid.yaml: 2 tasks, 0 shared stages, in grid$' "$IAU" campaign list "${grid[@]}"
+works '^2 tasks, 8 rows: grid/campaign.h5$' launch 2 "$IAU" run "${grid[@]}"
+works '^2 done, 0 running, 0 failed, 0 stopped, 0 missing$' "$IAU" campaign status "${grid[@]}"
+works '^task +1  failed .*; results.h5 was made with other settings$' "$IAU" campaign status "${grid[@]}" --data.valid=0.3
+works '^task +1  failed .*; results.h5 was made with other settings$' \
+    "$IAU" campaign status "${grid[@]}" --origins.origin.file=seq/request-2/iau.h5
+works '^2 done, ' "$IAU" campaign status "${grid[@]}" --origins.origin.file=gone.h5
+
 if "$PYTHON" -c 'import h5py, matplotlib' 2>/dev/null; then
     drift=("$PYTHON" "$ROOT/analysis/drift.py")
     works '^3 +1 \(1\) +0\.[0-9]+ \(0\.' "${drift[@]}" seq iau --picture drift.png

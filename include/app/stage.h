@@ -60,6 +60,11 @@ int stage_settings(const struct job *job, const struct stage *s, char **settings
  * IAU_ERR_DATA with a message that names what differs and ends with `advice` */
 int stage_check_file(const struct job *job, const struct stage *s, const struct record *r,
                      const char *settings, const char *advice);
+/** Local. The same as far as the config tells: the digests of data, samples and parents, which
+ * follow, are left to a run. @param settings  those stored with the model, NULL: none @return
+ * IAU_OK or IAU_ERR_MEM */
+int stage_fits(const struct config *cfg, enum stage_kind kind, int index, const char *settings,
+               int *fits);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
 int stage_has_origin(const struct job *job, const struct stage *s);
 /** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method

@@ -21,6 +21,9 @@ int output_compare(const char *path, const char *there, const char *here, int co
 /** The same for settings whose keys begin with one of `sections`, a list that ends with NULL. */
 int output_compare_sections(const char *path, const char *there, const char *here,
                             const char *const *sections, int code, const char *advice);
+/** Whether each setting of `here` whose key begins with one of `sections` has the same value there.
+ * What `there` has beyond these is not looked at. */
+int output_agrees(const char *there, const char *here, const char *const *sections);
 /** Is the file there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them,
  * unless `force`, which counts a file as missing, and a restart file of other settings, too. The
  * folder must be there. */

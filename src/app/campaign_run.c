@@ -107,7 +107,8 @@ static int run_as(const struct campaign *c, int64_t task, const char *dir,
     cli.n_override = (int)overrides.n;
     cli.override = (const char **)overrides.v;
     if (!cli.dry_run)
-        TRY(run_state_begin(&state, dir ? dir : c->task[task].folder, c->silence_s, c->comm));
+        TRY(run_state_begin(&state, only ? only->folder : c->task[task].folder,
+                            only ? only->name : NULL, c->silence_s, c->comm));
     rc = only ? command_stage(&cli, only->kind, only->index, c->comm) : command_run(&cli, c->comm);
     if (!cli.dry_run)
         run_state_end(&state, rc, c->comm);

@@ -91,11 +91,16 @@ static int start_thread(struct run_state *s)
     return failed ? FAIL(IAU_ERR_MEM, "no thread for signs of life: %s", strerror(failed)) : IAU_OK;
 }
 
-static int begin_on_root(struct run_state *s, const char *folder, int n_rank)
+static char *state_path(const char *folder, const char *name)
+{
+    return name ? job_path(folder, name, ".state.h5") : job_path(folder, "state", ".h5");
+}
+
+static int begin_on_root(struct run_state *s, const char *folder, const char *name, int n_rank)
 {
     int rc = IAU_OK;
     TRY(file_make_directory(folder));
-    s->path = job_path(folder, "state", ".h5");
+    s->path = state_path(folder, name);
     if (!s->path)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a file name"));
     TRY(write_state(s, RUN_RUNNING, "", n_rank));
@@ -108,12 +113,12 @@ out:
     return rc;
 }
 
-int run_state_begin(struct run_state *s, const char *folder, double silence_s,
+int run_state_begin(struct run_state *s, const char *folder, const char *name, double silence_s,
                     const struct comm *comm)
 {
     *s = (struct run_state){.period_s = silence_s / 10};
     error_forget_shown();
-    return comm_agree(comm, comm->rank == 0 ? begin_on_root(s, folder, comm->size) : IAU_OK);
+    return comm_agree(comm, comm->rank == 0 ? begin_on_root(s, folder, name, comm->size) : IAU_OK);
 }
 
 /* Collective. The error line of the lowest rank that has printed one, on every rank. */
@@ -176,11 +181,11 @@ static void see(struct run_seen *seen, const struct record *r, const char *path)
         seen->age_s = 0;
 }
 
-int run_state_read(struct run_seen *seen, const char *folder)
+int run_state_read(struct run_seen *seen, const char *folder, const char *name)
 {
     int rc = IAU_OK;
     struct record r = {0};
-    char *path = job_path(folder, "state", ".h5");
+    char *path = state_path(folder, name);
     *seen = (struct run_seen){0};
     if (!path)
         return FAIL(IAU_ERR_MEM, "no memory for a file name");

@@ -84,6 +84,14 @@ int output_compare(const char *path, const char *there, const char *here, int co
     return FAIL(code, "%s was made with other settings: %s; %s", path, difference, advice);
 }
 
+static int is_in_section(const char *line, const char *const *sections)
+{
+    for (int i = 0; sections[i]; i++)
+        if (strncmp(line, sections[i], strlen(sections[i])) == 0)
+            return 1;
+    return 0;
+}
+
 /* The lines of a settings text that are in one of the sections. The caller frees. */
 static char *select_lines(const char *text, const char *const *sections)
 {
@@ -91,12 +99,10 @@ static char *select_lines(const char *text, const char *const *sections)
     size_t at = 0, n;
     for (const char *line = text; out && *line; line += n) {
         n = strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n');
-        for (int i = 0; sections[i]; i++)
-            if (strncmp(line, sections[i], strlen(sections[i])) == 0) {
-                memcpy(out + at, line, n);
-                at += n;
-                break;
-            }
+        if (is_in_section(line, sections)) {
+            memcpy(out + at, line, n);
+            at += n;
+        }
     }
     return out;
 }
@@ -110,6 +116,21 @@ int output_compare_sections(const char *path, const char *there, const char *her
     free(a);
     free(b);
     return rc;
+}
+
+int output_agrees(const char *there, const char *here, const char *const *sections)
+{
+    for (const char *line = here; *line;
+         line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+        const char *equals = strstr(line, " = ");
+        int n = (int)strcspn(line, "\n"), n_there;
+        if (!equals || !is_in_section(line, sections))
+            continue;
+        const char *other = find_key(there, line, (size_t)(equals - line), &n_there);
+        if (!other || n_there != n || strncmp(other, line, (size_t)n) != 0)
+            return 0;
+    }
+    return 1;
 }
 
 /* Is the file at `path` made with the output's settings? */
