@@ -200,6 +200,26 @@ grep -qE '^stage +1  failed   models/origin_gr.h5; process .*: origin_gr: .*the 
 verdict "one stage has failed, and the other has not" $? output
 works '^stage +0  failed   models/origin.h5; its file was made with other settings$' "${camp[@]}" status pair.yaml --train.epochs=4
 
+# --- --force makes a task anew, once also where Slurm starts the job again
+forced() {
+    env SLURM_ARRAY_JOB_ID=88 SLURM_ARRAY_TASK_ID=0 "$@" "${camp[@]}" run camp.yaml --task=0 --force >output 2>said
+}
+forced && grep -q '^origin  written to ' output && grep -q '^iau  written to ' output
+verdict "--force makes all of a task" $? output
+rm "$(folder_of 0)/iau.h5"
+forced SLURM_RESTART_COUNT=1 && grep -q '^task 0 of 6: .*, already done$' output
+verdict "requeued: what it has done is done" $? output
+rm "$(folder_of 0)/results.h5"
+forced SLURM_RESTART_COUNT=2 && grep -q '^origin  already done: ' output && grep -q '^iau  written to ' output
+verdict "requeued half-way: what is there is kept, and the rest is made" $? output
+forced SLURM_RESTART_COUNT=1 SLURM_ARRAY_TASK_ID=1 && grep -q '^origin  written to ' output
+verdict "another job that was requeued makes it anew" $? output
+env SLURM_ARRAY_JOB_ID=88 SLURM_ARRAY_TASK_ID=1 SLURM_RESTART_COUNT=2 "${camp[@]}" run camp.yaml --task=0 --force --methods.iau.lr=0.5 \
+    >output 2>said && grep -q '^origin  already done: ' output && grep -q '^iau  written to ' output
+verdict "requeued, with other settings: what differs is made anew" $? output
+forced && grep -q '^origin  written to ' output
+verdict "the same job, not requeued, makes it anew" $? output
+
 # --- `iau run` of a grid does it all; with the grid's settings on the command line it does one task
 grep -v silence_s camp.yaml | sed 's/dir: camp}/dir: whole}/' >whole.yaml
 works '^6 tasks, 18 rows: whole/campaign.h5$' "$IAU" run whole.yaml --seed=1

@@ -39,6 +39,7 @@ struct campaign {
 /* What stands of a task or a shared stage. */
 struct standing {
     enum run_outcome outcome;      /* RUN_UNKNOWN: missing */
+    int is_of_requeued;            /* done by this job before it was requeued */
     char note[REASON_CHARS + 256]; /* who works on it, or why it failed */
 };
 

@@ -6,10 +6,11 @@
 
 #include <pthread.h>
 
+#include "io/scheduler.h"
 #include "par/comm.h"
 
 enum run_outcome { RUN_UNKNOWN, RUN_RUNNING, RUN_DONE, RUN_FAILED, RUN_STOPPED };
-enum { REASON_CHARS = 512, JOB_CHARS = 64 };
+enum { REASON_CHARS = 512 };
 
 struct run_state {
     char *path;      /* owned; NULL on ranks other than 0 */
@@ -23,7 +24,7 @@ struct run_state {
 /* The file as others see it. */
 struct run_seen {
     enum run_outcome outcome; /* RUN_UNKNOWN: there is no such file */
-    char host[128], job[JOB_CHARS], reason[REASON_CHARS];
+    char host[128], job[SCHEDULER_JOB_CHARS], reason[REASON_CHARS];
     int64_t pid;
     int is_gone;  /* the process ran on this host and is no more */
     double age_s; /* of the last sign of life */
@@ -43,7 +44,5 @@ void run_state_end(struct run_state *s, int rc, const struct comm *comm);
 /** Local. Read the file that run_state_begin has made. @return IAU_OK, also where there is none, or
  * IAU_ERR_MEM; a damaged file counts as none */
 int run_state_read(struct run_seen *seen, const char *folder, const char *name);
-/** Local. The number of this job for its scheduler, "12" or of an array "12_3"; "" without one. */
-const char *run_state_job(char buf[JOB_CHARS]);
 
 #endif

@@ -48,8 +48,7 @@ int stage_trains(const struct job *job, const struct stage *s);
 /** Local. Whether the history of its file has a row an epoch, not a step. */
 int stage_counts_epochs(const struct job *job, const struct stage *s);
 /** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS
- * naming them, unless --force, which counts an output as missing, and a restart file of other
- * settings, too. @param settings  from stage_settings */
+ * naming them, unless --force, as output_find has it. @param settings  from stage_settings */
 int stage_find(const struct job *job, const struct stage *s, const char *settings,
                enum output_state *state);
 /** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a

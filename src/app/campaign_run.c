@@ -117,16 +117,16 @@ out:
     return rc;
 }
 
-/* Rank 0 looks; all know. */
+/* Rank 0 looks; all know. With --force only what this job itself has done counts. */
 static int is_done(const struct campaign *c, int64_t number, int is_stage, int *done)
 {
     int rc = IAU_OK;
     struct standing s = {.outcome = RUN_UNKNOWN};
-    if (c->comm->rank == 0 && !c->cli->force)
+    if (c->comm->rank == 0)
         rc =
             is_stage ? campaign_look_at_stage(c, number, &s) : campaign_look_at_task(c, number, &s);
     rc = comm_agree(c->comm, rc);
-    *done = s.outcome == RUN_DONE;
+    *done = s.outcome == RUN_DONE && (!c->cli->force || s.is_of_requeued);
     comm_bcast(c->comm, done, sizeof *done, 0);
     return rc;
 }

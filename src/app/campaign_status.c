@@ -48,6 +48,7 @@ static int has_model(const struct record *r, const struct config *cfg, enum stag
 /* What is there of an output: a file, which can be read, and was made with the settings of now. */
 struct found {
     int there, readable, fits;
+    int is_of_requeued; /* output_is_of_requeued */
 };
 
 /* Read the attributes of an output's file, if it is there and whole. */
@@ -56,6 +57,7 @@ static int look_at_file(struct record *r, const char *path, struct found *found)
     *found = (struct found){.there = file_exists(path) == 1};
     int rc = found->there ? record_read_attributes(r, path) : IAU_OK;
     found->readable = found->there && rc == IAU_OK;
+    found->is_of_requeued = found->readable && output_is_of_requeued(r);
     if (rc == IAU_ERR_MEM)
         return rc;
     error_clear();
@@ -188,7 +190,7 @@ int campaign_look_at_task(const struct campaign *c, int64_t task, struct standin
         goto out;
     TRY(find_results(&cfg, folder, &found));
     if (found.fits) {
-        *s = (struct standing){.outcome = RUN_DONE};
+        *s = (struct standing){.outcome = RUN_DONE, .is_of_requeued = found.is_of_requeued};
     } else if (seen.outcome == RUN_DONE || (found.readable && seen.outcome == RUN_UNKNOWN)) {
         s->outcome = RUN_FAILED;
         snprintf(s->note, sizeof s->note,
@@ -211,7 +213,7 @@ int campaign_look_at_stage(const struct campaign *c, int64_t stage, struct stand
     TRY(campaign_config(c, shared->first, &cfg));
     TRY(find_shared_file(&cfg, shared, &found));
     if (found.fits) {
-        s->outcome = RUN_DONE;
+        *s = (struct standing){.outcome = RUN_DONE, .is_of_requeued = found.is_of_requeued};
         goto out;
     }
     TRY(look_at_state(c, shared->folder, shared->name, s, &seen));

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "io/file.h"
 #include "io/formats.h"
+#include "io/scheduler.h"
 
 static const char *const outcome_name[] = {"unknown", "running", "done", "failed", "stopped"};
 
@@ -28,23 +29,12 @@ static int64_t process_namespace(void)
     return (int64_t)st.st_ino;
 }
 
-const char *run_state_job(char buf[JOB_CHARS])
-{
-    const char *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID"),
-               *job = getenv("SLURM_JOB_ID");
-    if (array && task)
-        snprintf(buf, JOB_CHARS, "%s_%s", array, task);
-    else
-        snprintf(buf, JOB_CHARS, "%s", job ? job : "");
-    return buf;
-}
-
 static int write_state(const struct run_state *s, enum run_outcome outcome, const char *reason,
                        int n_rank)
 {
     int rc = IAU_OK;
     struct record r = {0};
-    char host[128], job[JOB_CHARS], date[32];
+    char host[128], job[SCHEDULER_JOB_CHARS], date[32];
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     TRY(record_set_text(&r, "/", "format", STATE_FORMAT));
@@ -54,7 +44,7 @@ static int write_state(const struct run_state *s, enum run_outcome outcome, cons
     TRY(record_set_text(&r, "/", "host", comm_host(host, sizeof host)));
     TRY(record_set_i64(&r, "/", "process", getpid()));
     TRY(record_set_i64(&r, "/", "process_namespace", process_namespace()));
-    TRY(record_set_text(&r, "/", "job", run_state_job(job)));
+    TRY(record_set_text(&r, "/", "job", scheduler_job(job)));
     TRY(record_set_i64(&r, "/", "ranks", n_rank));
     TRY(record_write(&r, s->path));
 out:

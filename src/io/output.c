@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "io/file.h"
 #include "io/record.h"
+#include "io/scheduler.h"
 
 /* The line of `text` that sets `key` (of the given length), or NULL; without its newline in
  * *length. */
@@ -133,8 +134,15 @@ int output_agrees(const char *there, const char *here, const char *const *sectio
     return 1;
 }
 
-/* Is the file at `path` made with the output's settings? */
-static int compare_file(const char *path, const struct output *o)
+int output_is_of_requeued(const struct record *r)
+{
+    char job[SCHEDULER_JOB_CHARS];
+    return scheduler_has_requeued() && *scheduler_job(job) &&
+           strcmp(record_text(r, "/", "job", ""), job) == 0;
+}
+
+/* Is the file at `path` made with the output's settings? @param requeued  NULL: nobody asks */
+static int compare_file(const char *path, const struct output *o, int *requeued)
 {
     static const char advice[] = "use --force to replace it, or another folder";
     struct record r = {0};
@@ -154,27 +162,31 @@ static int compare_file(const char *path, const struct output *o)
         rc = output_compare(path, there, o->settings, IAU_ERR_EXISTS, advice);
         free(there);
     }
+    if (requeued)
+        *requeued = rc == IAU_OK && output_is_of_requeued(&r);
     record_free(&r);
     return rc;
 }
 
 int output_find(const struct output *o, int force, enum output_state *state)
 {
-    int rc = IAU_OK, there = file_exists(o->path);
+    int rc = IAU_OK, there = file_exists(o->path), requeued = 0;
     *state = OUTPUT_MISSING;
     if (there != 1 || force)
         TRY(file_check_target(o->path));
     if (force) { /* a forced run that was stopped goes on, too */
-        if (file_exists(o->restart_path) && compare_file(o->restart_path, o) == IAU_OK)
+        if (there == 1 && compare_file(o->path, o, &requeued) == IAU_OK && requeued)
+            *state = OUTPUT_DONE;
+        else if (file_exists(o->restart_path) && compare_file(o->restart_path, o, NULL) == IAU_OK)
             *state = OUTPUT_RESUMABLE;
         error_clear();
         return IAU_OK;
     }
     if (there) {
-        TRY(compare_file(o->path, o));
+        TRY(compare_file(o->path, o, NULL));
         *state = OUTPUT_DONE;
     } else if (file_exists(o->restart_path)) {
-        TRY(compare_file(o->restart_path, o));
+        TRY(compare_file(o->restart_path, o, NULL));
         *state = OUTPUT_RESUMABLE;
     }
 out:
