@@ -220,6 +220,34 @@ verdict "requeued, with other settings: what differs is made anew" $? output
 forced && grep -q '^origin  written to ' output
 verdict "the same job, not requeued, makes it anew" $? output
 
+# --- on Slurm: what would be submitted, and what an element runs, beyond the largest array
+unset IAU_JOBS
+mkdir bin
+cp -r "$ROOT/jobs" jobs
+printf '%s\n' "iau=$IAU" 'launch=(env)' >jobs/site.sh
+printf '#!/bin/sh\necho "MaxArraySize            = 4"\n' >bin/scontrol
+chmod +x bin/scontrol
+PATH=$PWD/bin:$PATH jobs/submit_campaign.sh --dry-run camp.yaml --seed=9 >output 2>said
+grep -q -- "--array=0-3' .*/campaign.sbatch' 'task' '0' 'camp.yaml' '--seed=9'$" said &&
+    grep -q -- "--array=0-1' .*/campaign.sbatch' 'task' '4' 'camp.yaml' '--seed=9'$" said &&
+    grep -q "/campaign.sbatch' 'merge' '0' 'camp.yaml' '--seed=9'$" said
+verdict "more tasks than an array holds: each array has its first number" $?
+element() {
+    env SLURM_JOB_ID=5 SLURM_SUBMIT_DIR="$PWD" "$@" >output 2>said
+}
+element SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=1 jobs/campaign.sbatch task 4 camp.yaml &&
+    grep -q '^task 5 of 6: .*, already done$' output && [ "$(grep -c '^task ' output)" -eq 1 ]
+verdict "an element's number counts from the first" $? <(cat output said)
+element jobs/campaign.sbatch task camp.yaml
+[ $? -eq 2 ] && grep -q '^jobs/campaign.sbatch: takes stage, task or merge, and the number of the first one, not task camp.yaml$' said
+verdict "an element without a first number" $?
+jobs/submit_campaign.sh -p main camp.yaml >output 2>said
+[ $? -eq 2 ] && grep -qx "no config main; write Slurm's options as --name=value" said
+verdict "submit_campaign.sh: a value apart from its option is no config" $?
+jobs/run.sbatch -p main camp.yaml >output 2>said
+[ $? -eq 2 ] && grep -qx "no config main; write Slurm's options as --name=value" said
+verdict "run.sbatch: the same" $?
+
 # --- `iau run` of a grid does it all; with the grid's settings on the command line it does one task
 grep -v silence_s camp.yaml | sed 's/dir: camp}/dir: whole}/' >whole.yaml
 works '^6 tasks, 18 rows: whole/campaign.h5$' "$IAU" run whole.yaml --seed=1

@@ -32,8 +32,8 @@ expect() {
 echo max_restarts=5 >>jobs/site.sh
 
 jobs/submit_campaign.sh --dry-run camp.yaml >output 2>said &&
-    [ "$(grep -c '^would submit: ' said)" -eq 3 ] && grep -q "array=0-3' .*'stage' 'camp.yaml'$" said &&
-    grep -q "array=0-5' .*'task' 'camp.yaml'$" said && grep -q "'merge' 'camp.yaml'$" said
+    [ "$(grep -c '^would submit: ' said)" -eq 3 ] && grep -q "array=0-3' .*'stage' '0' 'camp.yaml'$" said &&
+    grep -q "array=0-5' .*'task' '0' 'camp.yaml'$" said && grep -q "'merge' '0' 'camp.yaml'$" said
 verdict "submit_campaign.sh --dry-run" $?
 jobs/submit_campaign.sh --test-only --ntasks=1 camp.yaml >output 2>&1 && [ "$(grep -c '^sbatch: Job [0-9]* to start' output)" -eq 3 ]
 verdict "submit_campaign.sh --test-only" $? output
