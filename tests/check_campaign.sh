@@ -248,6 +248,26 @@ jobs/run.sbatch -p main camp.yaml >output 2>said
 [ $? -eq 2 ] && grep -qx "no config main; write Slurm's options as --name=value" said
 verdict "run.sbatch: the same" $?
 
+# --- what tasks do not agree in is said of no row
+sed '/unlearn.methods:/d; s/forget.seed: .*/forget.poison: [on, off]/; s/^output: {dir: camp}/output: {dir: mixed}\nevaluate: {floor: 1}/' \
+    camp.yaml >mixed.yaml
+works '^2 tasks, 10 rows: mixed/campaign.h5$' "$IAU" run mixed.yaml
+if "$PYTHON" -c 'import h5py' 2>/dev/null; then
+    "$PYTHON" - mixed/campaign.h5 mixed/tasks/*/results.h5 >said 2>&1 <<'END_PYTHON'
+import sys, h5py
+table, *results = (h5py.File(name) for name in sys.argv[1:])
+of = lambda name: table["metrics"][name].attrs
+assert all("noise_floor" in r["evaluation/iau/gap_accuracy_test"].attrs for r in results)
+assert not any("noise_floor" in of(name) for name in table["metrics"])
+assert len({r["evaluation/iau/mia_confidence_auc"].attrs["ideal"] for r in results}) == 2
+assert "ideal" not in of("mia_confidence_auc") and of("mia_confidence_auc")["direction"]
+assert of("accuracy_test")["ideal"] == 1 and of("gap_accuracy_test")["ideal"] == 0
+END_PYTHON
+    verdict "attributes of columns: neither the first task's noise nor its ideal" $?
+else
+    skip "attributes of columns: needs python3-h5py"
+fi
+
 # --- `iau run` of a grid does it all; with the grid's settings on the command line it does one task
 grep -v silence_s camp.yaml | sed 's/dir: camp}/dir: whole}/' >whole.yaml
 works '^6 tasks, 18 rows: whole/campaign.h5$' "$IAU" run whole.yaml --seed=1
