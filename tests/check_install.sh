@@ -16,6 +16,27 @@ verdict "make uninstall: they are gone, and nothing else" $? <(cat said; find ro
 put uninstall
 verdict "make uninstall of nothing" $?
 
+# --- the man page is that of this program
+sed 's/\\-/-/g' "$ROOT/src/app/iau.1" >page
+"$IAU" --version >output
+grep -qE "^\.TH IAU 1 [0-9]{4}-[0-9]{2}-[0-9]{2} \"$(sed -n '1s/\(iau [0-9.]*\).*/\1/p' output)\" " page
+verdict "the man page has a date and the program's version" $? page
+for command in import train audit campaign inspect; do
+    "$IAU" $command --help >output
+    while read -r option; do
+        grep -qE -- "$option([^a-z-]|$)" page
+        verdict "the man page has $option" $?
+    done < <(sed '/^Settings, with/,$d' output | grep -oE '^ +(-[a-z], )?--[a-z][a-z-]+' | grep -oE -- '--.*')
+done
+grep -q '"gcc ' <(cpp -P -DIAU_VERSION='""' -DIAU_ARCH='""' -I"$ROOT/include" "$ROOT/src/app/version.c")
+verdict "gcc is called gcc" $?
+if command -v clang >/dev/null; then
+    grep -q '"clang ' <(clang -E -P -DIAU_VERSION='""' -DIAU_ARCH='""' -I"$ROOT/include" "$ROOT/src/app/version.c")
+    verdict "clang is called clang" $?
+else
+    skip "the name of another compiler: needs clang"
+fi
+
 # --- packages, with an apt that has nothing and writes down what it is asked for
 mkdir bin
 printf '#!/bin/sh\nexit 1\n' >bin/dpkg-query
