@@ -76,7 +76,7 @@ def ranking_part(campaign):
             "value share the mean of their places. Removal: attack AUC, the lower the better, or "
             "its distance from the retrained model's; efficiency: seconds; utility: accuracy on "
             "test samples.</p>")
-    return section("Ranking", text, table(["model"] + [words(r) for r in camp.RANKS], rows))
+    return section("Ranking", text, table(["model"] + [words(n.removeprefix("rank_")) for n in names], rows))
 
 
 def roc_part(campaign):

@@ -68,7 +68,7 @@ def roc_panel(ax, results, attack, log=False, legend=True):
         label = model.name if auc is None else f"{model.name}  {auc:.3f}"
         style = {"drawstyle": "steps-post"} if log else {}
         width = 2.4 if model.kind == "retrain" else 1.5
-        ax.plot(fpr, tpr, color=model.color, label=label, lw=width, **style)
+        ax.plot(fpr, tpr, color=model.color, ls=model.dash, label=label, lw=width, **style)
     if log:
         ax.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1))
     else:

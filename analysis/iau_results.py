@@ -10,6 +10,7 @@ import h5py
 SETS = {"retain": "retained", "forget": "forgotten", "valid": "validation", "test": "test"}
 GROUPS = ("methods", "evaluation", "epochs", "steps", "cost", "roc")  # a model a group in each
 KINDS = {"origin": 0, "method": 1, "retrain": 2}
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # where the colours of a kind begin again
 COLORS = {
     "origin": ["#8a94a6", "#4d5766"],
     "retrain": ["#0a8f6c", "#6aa52c"],
@@ -38,6 +39,7 @@ class Model:
     name: str
     kind: str = "method"
     color: str = "#000000"
+    dash: object = "-"
     about: dict = dataclasses.field(default_factory=dict)  # attributes of /methods/NAME
     epochs: dict = dataclasses.field(default_factory=dict)  # column -> array
     steps: dict = dataclasses.field(default_factory=dict)
@@ -150,7 +152,8 @@ def read_model(file, name):
 
 
 def in_order(models):
-    """Each origin, the methods that start from it, and its retrained twin; colours on the way."""
+    """Each origin, the methods that start from it, and its retrained twin; colours and dashes on
+    the way."""
     origins = [m.name for m in models if m.kind == "origin"]
 
     def rank(model):
@@ -159,9 +162,10 @@ def in_order(models):
         return place, KINDS[model.kind], model.about.get("order", 0)
 
     models = sorted(models, key=rank)
-    colors = {kind: itertools.cycle(names) for kind, names in COLORS.items()}
+    styles = {kind: itertools.cycle(itertools.product(DASHES, names))
+              for kind, names in COLORS.items()}
     for model in models:
-        model.color = next(colors[model.kind])
+        model.dash, model.color = next(styles[model.kind])
     return models
 
 

@@ -62,7 +62,9 @@ runs 2 'compare.py: error: camp/campaign.h5 is iau-campaign, .* is iau-results' 
 runs 2 'no results, model or campaign file' compare.py small.h5 small.h5
 one=(-q run camp.yaml --forget.seed=1 --forget.ratio=0.05)
 "$IAU" "${one[@]}" --output.dir=long --train.epochs=3 >said 2>&1
+verdict "a run of more epochs" $? said
 "$IAU" "${one[@]}" --output.dir=short >said 2>&1
+verdict "a run by itself" $? said
 runs 1 '^  train.epochs +2 +3$' compare.py short/origin.h5 long/origin.h5
 grep -qE '^  params/fc1.weight +[0-9]+ of [0-9]+ differ, by at most' output
 verdict "compare: parameters" $? output
@@ -128,6 +130,7 @@ runs 2 'a report needs' report.py -o nothing.html
 if "$PYTHON" -c 'import pandas' 2>/dev/null; then
     runs 0 '^ideal attack AUC: 0.5$' examples/read_results.py "${results[0]}"
     runs 0 '^origin +[01]\.' examples/read_results.py camp/campaign.h5
+    runs 0 '^origin +[01]\.' examples/read_results.py seeds/campaign.h5
 else
     skip "the example in pandas: needs python3-pandas"
 fi

@@ -370,6 +370,12 @@ def hdf5_formats():
             *2 * [((np.arange(n, dtype=np.uint64) + 2**63).astype(np.float32)[:, None], y, None)])
     compare("hdf5: compressed on the way", ["hdf5", "in.h5", "--x", "table", "--test-files", "in.h5", "--compress"],
             *2 * [(table, y, None)])
+    pair = np.stack([np.full((n, 5, 4), np.float32(0.1)), x[:, 0].astype(np.float32)], 1)
+    with h5py.File("constant.h5", "w") as f:
+        f["x"], f["y"] = pair, y
+    compare("hdf5: a channel of one value", ["hdf5", "constant.h5", "--test-files", "constant.h5"], *2 * [(pair, y, None)])
+    with h5py.File("out.h5") as f:
+        check("hdf5: it has no spread", f.attrs["std"][0] == 0, f.attrs["std"])
     n = 150_000
     wide = rng.integers(0, 256, (n, 30)).astype(np.uint8)
     label = np.arange(n) % 5

@@ -99,7 +99,7 @@ static const struct setting rows[] = {
      .help =
          "calibrated: the step's length is the strength times the length at which the forgotten "
          "samples' loss equals that of held-out ones; fixed: it is the strength."},
-    {"strength", SETTING_REAL, OF(curvature.strength), "1.9", ABOVE(0), .methods = CURVED,
+    {"strength", SETTING_REAL, OF(curvature.strength), "1.6", ABOVE(0), .methods = CURVED,
      .scopes = IN_METHOD,
      .help = "See step. More than 1 where a repair follows, which takes some of it back."},
     {"held_out", SETTING_INT, OF(curvature.held_out), "2000", FROM(0), .methods = CURVED,
@@ -109,7 +109,7 @@ static const struct setting rows[] = {
      .scopes = IN_METHOD,
      .help = "Share of the retained samples, drawn by seed, that the repair goes "
              "over in each of its epochs; 0: no repair."},
-    {"hold", SETTING_REAL, OF(curvature.hold), "0.1", SPAN(0, 1), .methods = CURVED,
+    {"hold", SETTING_REAL, OF(curvature.hold), "0.2", SPAN(0, 1), .methods = CURVED,
      .scopes = IN_METHOD,
      .help = "Weight, beside 1 for retained samples, of ascent on forgotten ones in the repair."},
     {"average", SETTING_REAL, OF(curvature.average), "0.5", SPAN(0, 1), .methods = CURVED,

@@ -121,6 +121,8 @@ void import_statistics_get(const struct import_statistics *s, float *mean, float
     for (int64_t c = 0; c < s->n_channel; c++) {
         double m = s->sum[c] / n, variance = s->square[c] / n - m * m;
         mean[c] = (float)(m / s->unit);
-        std[c] = (float)(sqrt(variance > 0 ? variance : 0) / s->unit);
+        /* what rounding leaves of a constant channel is no spread */
+        int is_constant = !(variance > 1e-13 * s->square[c] / n);
+        std[c] = is_constant ? 0 : (float)(sqrt(variance) / s->unit);
     }
 }
