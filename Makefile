@@ -60,7 +60,7 @@ headers := $(wildcard include/*/*.h)
 Q := $(if $(V),,@)
 say = $(if $(V),@:,@printf '  %-4s %s\n' $(1) $(2))
 
-.PHONY: all readme deps bench-programs check check-slurm check-asan fuzz bench demo cifar10 install clean format help FORCE
+.PHONY: all readme deps bench-programs check check-slurm check-asan fuzz bench demo cifar10 install uninstall clean format help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -99,7 +99,7 @@ $(tests): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(helpers) $(lib)
 	$(Q)$(link) $^ $(cunit_libs) $(libs) -o $@
 
 deps: ## install the missing Debian packages, or name them for other systems
-	@jobs/install_packages.sh
+	@jobs/install_packages.sh $(if $(filter check%,$(MAKECMDGOALS)),extra)
 
 # `make deps check`, also with -j: nothing is compiled before the packages are there.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
@@ -174,6 +174,9 @@ readme: $(BUILD)/tests/tools/print_settings ## put the settings reference into R
 install: all ## program and man page, into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/iau $(DESTDIR)$(PREFIX)/bin/iau
 	$(if $(wildcard src/app/iau.1),install -D -m 644 src/app/iau.1 $(DESTDIR)$(PREFIX)/share/man/man1/iau.1)
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/iau $(DESTDIR)$(PREFIX)/share/man/man1/iau.1
 
 clean: ## remove what was built
 	rm -rf $(BUILD) $(BUILD_ASAN) $(BUILD_FUZZ)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages of packages.txt that are missing; where there is no apt or no right to use it,
-# prints their names for dnf, Spack and environment modules and ends with an error. `make deps` calls it.
+# prints their names for dnf, Spack and environment modules and ends with an error. `make deps` calls it, and
+# with the argument `extra` where tests are to run, too: then what is marked so is also installed.
 set -eu
 list=$(dirname "$0")/packages.txt
 export DEBIAN_FRONTEND=noninteractive
@@ -29,13 +30,19 @@ one_line() {
     tr '\n' ' '
 }
 
+# ask NAME COMMAND N: how to get column N of the list there; what only tests use stands apart.
+ask() {
+    echo "  $1: $2 $(column "$3" "\$1 != \"test\" && \$1 != \"extra\"" | one_line)"
+    echo "    for tests only: $(column "$3" "\$1 == \"test\" || \$1 == \"extra\"" | one_line)"
+}
+
 explain() {
     {
         echo "deps: $1; install by hand, or ask for:"
-        echo "  Debian:  apt-get install $(column 2 | one_line)"
-        echo "  dnf:     dnf install $(column 3 | one_line)"
-        echo "  Spack:   spack install $(column 4 | one_line)"
-        echo "  modules: module load $(column 5 | one_line)"
+        ask Debian "apt-get install" 2
+        ask dnf "dnf install" 3
+        ask Spack "spack install" 4
+        ask modules "module load" 5
         echo "  a name that is not given for a system comes with another package there, or has none"
     } >&2
     exit 1
@@ -45,7 +52,8 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     explain "no apt on this machine"
 fi
 mapfile -t needed < <(column 2 "\$1 != \"extra\"" | keep_missing)
-mapfile -t extra < <(column 2 "\$1 == \"extra\"" | keep_missing)
+extra=()
+[ "${1:-}" != extra ] || mapfile -t extra < <(column 2 "\$1 == \"extra\"" | keep_missing)
 if [ $((${#needed[@]} + ${#extra[@]})) -eq 0 ]; then
     echo "deps: all packages are installed"
     exit 0

@@ -52,6 +52,14 @@ iau_split_arguments() {
     rest=("$@")
 }
 
+# A value that stands apart from its option of Slurm's ends up in the config's place.
+iau_check_config() {
+    if [ ! -r "${rest[0]}" ] || [ -d "${rest[0]}" ]; then
+        echo "no config ${rest[0]}; write Slurm's options as --name=value" >&2
+        return 2
+    fi
+}
+
 # The sbatch command for the script $1 of this folder; options up to "--", then the script's arguments.
 iau_sbatch() {
     local script=$1 words=(sbatch)
@@ -84,6 +92,7 @@ iau_submit() {
         echo "usage: jobs/$command.sbatch [--dry-run | --test-only] [SBATCH OPTIONS] CONFIG.yaml [--section.key=value ...]" >&2
         return 2
     fi
+    iau_check_config || return
     iau_sbatch "$command.sbatch" -- "${rest[@]}" || return
     if [ -n "$dry_run" ]; then
         iau_launch_line && echo "which runs: ${launch[*]@Q} ${iau@Q} ${command@Q} ${rest[*]@Q}" >&2

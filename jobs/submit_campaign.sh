@@ -13,6 +13,7 @@ if [ ${#rest[@]} -eq 0 ]; then
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "$0" >&2
     exit 2
 fi
+iau_check_config || exit
 
 # An array's numbers lie below MaxArraySize, so a long list becomes several arrays, each with a first number.
 # Prints a line for each: FIRST LIST
@@ -45,8 +46,8 @@ submit() {
     local first list id ids='' after=()
     [ -z "$3" ] || after=(--dependency="afterok:$3" --kill-on-invalid-dep=yes)
     while read -r first list; do
-        id=$(IAU_FIRST=$first iau_sbatch campaign.sbatch --parsable --job-name="iau-$1s" "${after[@]}" \
-            --array="$list${array_limit:+%$array_limit}" -- "$1" "${rest[@]}") || return
+        id=$(iau_sbatch campaign.sbatch --parsable --job-name="iau-$1s" "${after[@]}" \
+            --array="$list${array_limit:+%$array_limit}" -- "$1" "$first" "${rest[@]}") || return
         id=${id%%;*} # a federation adds the cluster's name; --dry-run and --test-only have none
         ids=$ids${ids:+:}$id
         [ -z "$id" ] || echo "$1s $list, counted from $first: job $id" >&2
@@ -67,7 +68,7 @@ if [ -n "$stages" ]; then
 fi
 task_jobs=$(submit task "$tasks" "$stage_jobs") || exit
 merge_job=$(iau_sbatch campaign.sbatch --parsable --job-name=iau-merge --output=%x-%j.log --ntasks=1 --time=00:30:00 \
-    ${task_jobs:+--dependency="afterany:$task_jobs"} -- merge "${rest[@]}") || exit
+    ${task_jobs:+--dependency="afterany:$task_jobs"} -- merge 0 "${rest[@]}") || exit
 if [ -n "$merge_job" ]; then
     echo "merge: job ${merge_job%%;*}" >&2
     echo "${stage_jobs:+$stage_jobs }$task_jobs ${merge_job%%;*}"

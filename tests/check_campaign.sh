@@ -61,13 +61,13 @@ launch 1 "${camp[@]}" run camp.yaml --stage=0-1 >second 2>&1
 verdict "shared stages, of which another run makes one, too" $? second
 wait "$pid"
 verdict "the other run" $? first
-[ "$(find camp/shared -name '*.h5' ! -name state.h5 | wc -l)" -eq 4 ] && [ -z "$(find camp data -name '*.tmp')" ]
+[ "$(find camp/shared -name '*.h5' ! -name '*state.h5' | wc -l)" -eq 4 ] && [ -z "$(find camp data -name '*.tmp')" ]
 verdict "four models, and nothing left behind" $? <(find camp)
 [ "$(left)" = 'stages  tasks 0-5 ' ]
 verdict "no stage is left" $?
 works '^stage 0 of 4: origin origin in camp/shared/[0-9a-f]*, already done$' "${camp[@]}" run camp.yaml --stage=0
 stage_files() {
-    find camp/shared -name '*.h5' ! -name state.h5 -exec sha256sum {} + | sort
+    find camp/shared -name '*.h5' ! -name '*state.h5' -exec sha256sum {} + | sort
 }
 stage_files >before
 launch 3 "${camp[@]}" run camp.yaml --task=0,2-5 >output 2>said
@@ -181,6 +181,92 @@ verdict "merged again: the same digest" $?
 cp data/small.h5 camp/campaign.h5
 fails 1 'camp/campaign.h5 is in the way and no whole campaign file; move it, or use --force' "${camp[@]}" merge camp.yaml
 works '^6 tasks' "${camp[@]}" merge camp.yaml --force
+
+# --- a shared stage whose file is damaged; two origins in one folder, each with a state of its own
+file=$("${camp[@]}" list camp.yaml | sed -n 's/^stage  *3  [a-z]*  *\(.*\), for tasks .*/\1/p')
+cp "$file" kept.h5
+truncate -s 1000 "$file"
+works "^stage +3  failed   $file; its file is damaged\$" "${camp[@]}" status camp.yaml
+fails 1 "$file" "${camp[@]}" run --quiet camp.yaml --stage=3
+mv kept.h5 "$file"
+works '^stage +3  done ' "${camp[@]}" status camp.yaml
+sed '/unlearn.methods:/d; s/^methods:/origins: {origin: {}, origin_gr: {train.restriction.alpha: 0.01}}\n&/
+    s/dir: camp}/dir: pair, origins: models}/' camp.yaml >pair.yaml
+works '^stage 0 of 2: origin origin in models$' "${camp[@]}" run pair.yaml --stage=0
+works '^stage +1  missing  models/origin_gr.h5$' "${camp[@]}" status pair.yaml
+fails 1 'origin_gr: .*the loss is not finite or too large' "${camp[@]}" run --quiet pair.yaml --stage=1 --train.optimizer.lr=1e30
+works '^stage +0  done     models/origin.h5$' "${camp[@]}" status pair.yaml
+grep -qE '^stage +1  failed   models/origin_gr.h5; process .*: origin_gr: .*the loss is not finite' output
+verdict "one stage has failed, and the other has not" $? output
+works '^stage +0  failed   models/origin.h5; its file was made with other settings$' "${camp[@]}" status pair.yaml --train.epochs=4
+
+# --- --force makes a task anew, once also where Slurm starts the job again
+forced() {
+    env SLURM_ARRAY_JOB_ID=88 SLURM_ARRAY_TASK_ID=0 "$@" "${camp[@]}" run camp.yaml --task=0 --force >output 2>said
+}
+forced && grep -q '^origin  written to ' output && grep -q '^iau  written to ' output
+verdict "--force makes all of a task" $? output
+rm "$(folder_of 0)/iau.h5"
+forced SLURM_RESTART_COUNT=1 && grep -q '^task 0 of 6: .*, already done$' output
+verdict "requeued: what it has done is done" $? output
+rm "$(folder_of 0)/results.h5"
+forced SLURM_RESTART_COUNT=2 && grep -q '^origin  already done: ' output && grep -q '^iau  written to ' output
+verdict "requeued half-way: what is there is kept, and the rest is made" $? output
+forced SLURM_RESTART_COUNT=1 SLURM_ARRAY_TASK_ID=1 && grep -q '^origin  written to ' output
+verdict "another job that was requeued makes it anew" $? output
+env SLURM_ARRAY_JOB_ID=88 SLURM_ARRAY_TASK_ID=1 SLURM_RESTART_COUNT=2 "${camp[@]}" run camp.yaml --task=0 --force --methods.iau.lr=0.5 \
+    >output 2>said && grep -q '^origin  already done: ' output && grep -q '^iau  written to ' output
+verdict "requeued, with other settings: what differs is made anew" $? output
+forced && grep -q '^origin  written to ' output
+verdict "the same job, not requeued, makes it anew" $? output
+
+# --- on Slurm: what would be submitted, and what an element runs, beyond the largest array
+unset IAU_JOBS
+mkdir bin
+cp -r "$ROOT/jobs" jobs
+printf '%s\n' "iau=$IAU" 'launch=(env)' >jobs/site.sh
+printf '#!/bin/sh\necho "MaxArraySize            = 4"\n' >bin/scontrol
+chmod +x bin/scontrol
+PATH=$PWD/bin:$PATH jobs/submit_campaign.sh --dry-run camp.yaml --seed=9 >output 2>said
+grep -q -- "--array=0-3' .*/campaign.sbatch' 'task' '0' 'camp.yaml' '--seed=9'$" said &&
+    grep -q -- "--array=0-1' .*/campaign.sbatch' 'task' '4' 'camp.yaml' '--seed=9'$" said &&
+    grep -q "/campaign.sbatch' 'merge' '0' 'camp.yaml' '--seed=9'$" said
+verdict "more tasks than an array holds: each array has its first number" $?
+element() {
+    env SLURM_JOB_ID=5 SLURM_SUBMIT_DIR="$PWD" "$@" >output 2>said
+}
+element SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=1 jobs/campaign.sbatch task 4 camp.yaml &&
+    grep -q '^task 5 of 6: .*, already done$' output && [ "$(grep -c '^task ' output)" -eq 1 ]
+verdict "an element's number counts from the first" $? <(cat output said)
+element jobs/campaign.sbatch task camp.yaml
+[ $? -eq 2 ] && grep -q '^jobs/campaign.sbatch: takes stage, task or merge, and the number of the first one, not task camp.yaml$' said
+verdict "an element without a first number" $?
+jobs/submit_campaign.sh -p main camp.yaml >output 2>said
+[ $? -eq 2 ] && grep -qx "no config main; write Slurm's options as --name=value" said
+verdict "submit_campaign.sh: a value apart from its option is no config" $?
+jobs/run.sbatch -p main camp.yaml >output 2>said
+[ $? -eq 2 ] && grep -qx "no config main; write Slurm's options as --name=value" said
+verdict "run.sbatch: the same" $?
+
+# --- what tasks do not agree in is said of no row
+sed '/unlearn.methods:/d; s/forget.seed: .*/forget.poison: [on, off]/; s/^output: {dir: camp}/output: {dir: mixed}\nevaluate: {floor: 1}/' \
+    camp.yaml >mixed.yaml
+works '^2 tasks, 10 rows: mixed/campaign.h5$' "$IAU" run mixed.yaml
+if "$PYTHON" -c 'import h5py' 2>/dev/null; then
+    "$PYTHON" - mixed/campaign.h5 mixed/tasks/*/results.h5 >said 2>&1 <<'END_PYTHON'
+import sys, h5py
+table, *results = (h5py.File(name) for name in sys.argv[1:])
+of = lambda name: table["metrics"][name].attrs
+assert all("noise_floor" in r["evaluation/iau/gap_accuracy_test"].attrs for r in results)
+assert not any("noise_floor" in of(name) for name in table["metrics"])
+assert len({r["evaluation/iau/mia_confidence_auc"].attrs["ideal"] for r in results}) == 2
+assert "ideal" not in of("mia_confidence_auc") and of("mia_confidence_auc")["direction"]
+assert of("accuracy_test")["ideal"] == 1 and of("gap_accuracy_test")["ideal"] == 0
+END_PYTHON
+    verdict "attributes of columns: neither the first task's noise nor its ideal" $?
+else
+    skip "attributes of columns: needs python3-h5py"
+fi
 
 # --- `iau run` of a grid does it all; with the grid's settings on the command line it does one task
 grep -v silence_s camp.yaml | sed 's/dir: camp}/dir: whole}/' >whole.yaml

@@ -8,7 +8,7 @@
 #include "app/run_state.h"
 #include "app/stage.h"
 
-/* An origin or a retrained twin. */
+/* An origin that is trained, or a retrained twin. */
 struct shared {
     enum stage_kind kind;
     int index;           /* of the origin */
@@ -19,7 +19,7 @@ struct shared {
 
 struct task {
     char *folder;   /* owned; also its output.dir */
-    int n_stage;    /* origins and twins that it needs */
+    int n_stage;    /* origins and twins that it needs, but for given ones */
     int64_t *stage; /* owned; into shared[]; -1 where no other task needs it */
 };
 
@@ -39,6 +39,7 @@ struct campaign {
 /* What stands of a task or a shared stage. */
 struct standing {
     enum run_outcome outcome;      /* RUN_UNKNOWN: missing */
+    int is_of_requeued;            /* done by this job before it was requeued */
     char note[REASON_CHARS + 256]; /* who works on it, or why it failed */
 };
 

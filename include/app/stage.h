@@ -48,8 +48,7 @@ int stage_trains(const struct job *job, const struct stage *s);
 /** Local. Whether the history of its file has a row an epoch, not a step. */
 int stage_counts_epochs(const struct job *job, const struct stage *s);
 /** Collective. Is its output there, or a restart file? Settings that differ are IAU_ERR_EXISTS
- * naming them, unless --force, which counts an output as missing, and a restart file of other
- * settings, too. @param settings  from stage_settings */
+ * naming them, unless --force, as output_find has it. @param settings  from stage_settings */
 int stage_find(const struct job *job, const struct stage *s, const char *settings,
                enum output_state *state);
 /** Collective. The settings that define the stage's bytes, as text; reads the origin's file for a
@@ -60,6 +59,11 @@ int stage_settings(const struct job *job, const struct stage *s, char **settings
  * IAU_ERR_DATA with a message that names what differs and ends with `advice` */
 int stage_check_file(const struct job *job, const struct stage *s, const struct record *r,
                      const char *settings, const char *advice);
+/** Local. The same as far as the config tells: the digests of data, samples and parents, which
+ * follow, are left to a run. @param settings  those stored with the model, NULL: none @return
+ * IAU_OK or IAU_ERR_MEM */
+int stage_fits(const struct config *cfg, enum stage_kind kind, int index, const char *settings,
+               int *fits);
 /** Collective. Whether the file of the origin that a method starts from is there; rank 0 looks. */
 int stage_has_origin(const struct job *job, const struct stage *s);
 /** Collective. What is there of a stage before the stages in the bit set `kinds` run. Of a method

@@ -3,6 +3,8 @@
 #ifndef IAU_IO_OUTPUT_H
 #define IAU_IO_OUTPUT_H
 
+struct record;
+
 enum output_state { OUTPUT_MISSING, OUTPUT_DONE, OUTPUT_RESUMABLE };
 
 /* An output on its way. */
@@ -21,9 +23,16 @@ int output_compare(const char *path, const char *there, const char *here, int co
 /** The same for settings whose keys begin with one of `sections`, a list that ends with NULL. */
 int output_compare_sections(const char *path, const char *there, const char *here,
                             const char *const *sections, int code, const char *advice);
+/** Whether each setting of `here` whose key begins with one of `sections` has the same value there.
+ * What `there` has beyond these is not looked at. */
+int output_agrees(const char *there, const char *here, const char *const *sections);
+/** Whether a file was made by this job before it was requeued, so that --force, which replaces
+ * outputs once, has replaced it. @param r  its attributes */
+int output_is_of_requeued(const struct record *r);
 /** Is the file there, or a restart file? Settings that differ are IAU_ERR_EXISTS naming them,
- * unless `force`, which counts a file as missing, and a restart file of other settings, too. The
- * folder must be there. */
+ * unless `force`, which counts a file as missing, and a restart file of other settings, too; but
+ * not a file of the same settings that this job has made before it was requeued. The folder must be
+ * there. */
 int output_find(const struct output *o, int force, enum output_state *state);
 
 #endif

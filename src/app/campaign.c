@@ -149,7 +149,7 @@ static int expand_task(struct campaign *c, int64_t task)
     if (!t->stage)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a task's stages"));
     for (int i = 0; i < config_twins(&cfg); i++) {
-        if (i < cfg.n_origin)
+        if (i < cfg.n_origin && !cfg.origin[i].file)
             TRY(need_stage(c, task, &cfg, STAGE_ORIGIN, i));
         TRY(need_stage(c, task, &cfg, STAGE_RETRAIN, i));
     }

@@ -18,6 +18,7 @@ struct column {
     char *path;          /* owned; "/metrics/accuracy_test" */
     double *value;       /* owned, [n_row] */
     struct record about; /* its attributes, of the array "/": direction, ideal, unit */
+    int ideals_differ;   /* between rows: it has none then */
 };
 
 struct row {
@@ -85,7 +86,7 @@ static struct column *find_column(struct merge *m, const char *group, const char
         return NULL;
     m->column = more;
     struct column *c = &more[m->n_column];
-    *c = (struct column){mem_strdup(path), mem_alloc(m->room, sizeof *c->value), {0}};
+    *c = (struct column){mem_strdup(path), mem_alloc(m->room, sizeof *c->value), {0}, 0};
     if (!c->path || !c->value) {
         free(c->path);
         free(c->value);
@@ -97,20 +98,31 @@ static struct column *find_column(struct merge *m, const char *group, const char
     return c;
 }
 
-/* What an object of one record says of itself, to an object of another. */
+/* What an object of one record says of itself, to an object of another; but not `without`. */
 static int copy_attributes(struct record *to, const char *to_path, const struct record *from,
-                           const char *path)
+                           const char *path, const char *without)
 {
     int rc = IAU_OK;
     for (int64_t i = 0; i < from->n_attribute && rc == IAU_OK; i++) {
         const struct record_attribute *a = &from->attribute[i];
-        if (strcmp(a->path, path) != 0)
+        if (strcmp(a->path, path) != 0 || strcmp(a->name, without) == 0)
             continue;
         rc = a->type == RECORD_TEXT  ? record_set_text(to, to_path, a->name, a->text)
              : a->type == RECORD_I64 ? record_set_i64(to, to_path, a->name, a->i64)
                                      : record_set_f64(to, to_path, a->name, a->f64);
     }
     return rc;
+}
+
+/* A metric's ideal is a number, or a text on whose value it is. */
+static int is_same_ideal(const struct record *r, const char *path, const struct record *s,
+                         const char *other)
+{
+    const struct record_attribute *a = record_attribute_find(r, path, "ideal"),
+                                  *b = record_attribute_find(s, other, "ideal");
+    if (!a || !b || a->type != b->type)
+        return a == b;
+    return a->type == RECORD_TEXT ? strcmp(a->text, b->text) == 0 : a->f64 == b->f64;
 }
 
 /* Put the scalars below PREFIX into the last row's columns of GROUP. */
@@ -127,8 +139,10 @@ static int add_scalars(struct merge *m, const struct record *r, const char *pref
         if (!c)
             TRY(FAIL(IAU_ERR_MEM, "no memory for a column"));
         c->value[m->n_row - 1] = record_value(a, 0);
-        if (c->about.n_attribute == 0)
-            TRY(copy_attributes(&c->about, "/", r, a->path));
+        if (c->about.n_attribute == 0) /* noise is that of a task */
+            TRY(copy_attributes(&c->about, "/", r, a->path, "noise_floor"));
+        else if (!is_same_ideal(&c->about, "/", r, a->path))
+            c->ideals_differ = 1;
     }
 out:
     return rc;
@@ -289,7 +303,7 @@ static int write_columns(const struct merge *m, struct record *out)
     for (int i = 0; i < m->n_column; i++) {
         const struct column *c = &m->column[i];
         TRY(record_add_column(out, c->path, RECORD_F64, m->n_row, c->value));
-        TRY(copy_attributes(out, c->path, &c->about, "/"));
+        TRY(copy_attributes(out, c->path, &c->about, "/", c->ideals_differ ? "ideal" : ""));
     }
 out:
     return rc;

@@ -107,7 +107,8 @@ static int run_as(const struct campaign *c, int64_t task, const char *dir,
     cli.n_override = (int)overrides.n;
     cli.override = (const char **)overrides.v;
     if (!cli.dry_run)
-        TRY(run_state_begin(&state, dir ? dir : c->task[task].folder, c->silence_s, c->comm));
+        TRY(run_state_begin(&state, only ? only->folder : c->task[task].folder,
+                            only ? only->name : NULL, c->silence_s, c->comm));
     rc = only ? command_stage(&cli, only->kind, only->index, c->comm) : command_run(&cli, c->comm);
     if (!cli.dry_run)
         run_state_end(&state, rc, c->comm);
@@ -116,16 +117,16 @@ out:
     return rc;
 }
 
-/* Rank 0 looks; all know. */
+/* Rank 0 looks; all know. With --force only what this job itself has done counts. */
 static int is_done(const struct campaign *c, int64_t number, int is_stage, int *done)
 {
     int rc = IAU_OK;
     struct standing s = {.outcome = RUN_UNKNOWN};
-    if (c->comm->rank == 0 && !c->cli->force)
+    if (c->comm->rank == 0)
         rc =
             is_stage ? campaign_look_at_stage(c, number, &s) : campaign_look_at_task(c, number, &s);
     rc = comm_agree(c->comm, rc);
-    *done = s.outcome == RUN_DONE;
+    *done = s.outcome == RUN_DONE && (!c->cli->force || s.is_of_requeued);
     comm_bcast(c->comm, done, sizeof *done, 0);
     return rc;
 }

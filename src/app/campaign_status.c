@@ -16,49 +16,88 @@ enum { N_OUTCOME = RUN_STOPPED + 1, LINE_CHARS = 160, TAIL_BYTES = 4096 };
 
 /* --- one task or stage */
 
-/* Whether the settings stored with a model begin with those that the config gives it; digests of
- * data, forget set and parent follow, which only a run can check. */
-static int fits(const char *stored, const struct config *cfg, enum stage_kind kind, int index,
-                int *rc)
+/* Whether the file of a given origin, if it is there, is still the model with that digest. */
+static int is_same_model(const char *file, const char *digest, int *same)
 {
-    char *text = config_text(cfg, stage_scope(kind), index);
-    int same = text && stored && strncmp(stored, text, strlen(text)) == 0;
-    if (!text)
-        *rc = FAIL(IAU_ERR_MEM, "no memory for settings");
-    free(text);
-    return same;
+    struct record r = {0};
+    int rc = file_exists(file) == 1 ? record_read_attributes(&r, file) : IAU_ERR_IO;
+    *same = rc != IAU_OK || strcmp(record_text(&r, "/", "digest", ""), digest) == 0;
+    record_free(&r);
+    if (rc == IAU_ERR_MEM)
+        return rc;
+    error_clear();
+    return IAU_OK;
 }
 
 /* One model of a task's results. */
 static int has_model(const struct record *r, const struct config *cfg, enum stage_kind kind,
-                     int index, int *rc)
+                     int index, int *has)
 {
     char path[300], *name = stage_name(cfg, kind, index);
-    snprintf(path, sizeof path, "/methods/%s", name ? name : "");
+    const char *given = kind == STAGE_ORIGIN ? cfg->origin[index].file : NULL;
+    if (!name)
+        return FAIL(IAU_ERR_MEM, "no memory for a name");
+    snprintf(path, sizeof path, "/methods/%s", name);
     free(name);
-    return fits(record_text(r, path, "settings", NULL), cfg, kind, index, rc);
+    int rc = stage_fits(cfg, kind, index, record_text(r, path, "settings", NULL), has);
+    if (rc == IAU_OK && *has && given)
+        rc = is_same_model(given, record_text(r, path, "model_digest", ""), has);
+    return rc;
 }
 
-/* Whether the results in FOLDER hold every model of the task's config, made with its settings. */
-static int has_results(const struct config *cfg, const char *folder, int *there, int *whole)
+/* What is there of an output: a file, which can be read, and was made with the settings of now. */
+struct found {
+    int there, readable, fits;
+    int is_of_requeued; /* output_is_of_requeued */
+};
+
+/* Read the attributes of an output's file, if it is there and whole. */
+static int look_at_file(struct record *r, const char *path, struct found *found)
+{
+    *found = (struct found){.there = file_exists(path) == 1};
+    int rc = found->there ? record_read_attributes(r, path) : IAU_OK;
+    found->readable = found->there && rc == IAU_OK;
+    found->is_of_requeued = found->readable && output_is_of_requeued(r);
+    if (rc == IAU_ERR_MEM)
+        return rc;
+    error_clear();
+    return IAU_OK;
+}
+
+/* The results in FOLDER: do they hold every model of the task's config, made with its settings? */
+static int find_results(const struct config *cfg, const char *folder, struct found *found)
 {
     int rc = IAU_OK;
     struct record r = {0};
     char *path = job_path(folder, "results", ".h5");
-    *there = *whole = 0;
     if (!path)
-        return FAIL(IAU_ERR_MEM, "no memory for a file name");
-    if (file_exists(path) == 1 && (rc = record_read_attributes(&r, path)) == IAU_OK) {
-        *there = 1;
-        *whole = strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) == 0;
-        for (int kind = STAGE_ORIGIN; kind <= STAGE_METHOD; kind++)
-            for (int i = 0; i < stage_count(cfg, (enum stage_kind)kind); i++)
-                *whole = *whole && has_model(&r, cfg, (enum stage_kind)kind, i, &rc);
-    }
-    if (rc != IAU_OK && rc != IAU_ERR_MEM) { /* a damaged file counts as none */
-        error_clear();
-        rc = IAU_OK;
-    }
+        TRY(FAIL(IAU_ERR_MEM, "no memory for a file name"));
+    TRY(look_at_file(&r, path, found));
+    found->fits =
+        found->readable && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) == 0;
+    for (int kind = STAGE_ORIGIN; kind <= STAGE_METHOD; kind++)
+        for (int i = 0; i < stage_count(cfg, (enum stage_kind)kind) && found->fits; i++)
+            TRY(has_model(&r, cfg, (enum stage_kind)kind, i, &found->fits));
+out:
+    record_free(&r);
+    free(path);
+    return rc;
+}
+
+/* The file of a shared stage. */
+static int find_shared_file(const struct config *cfg, const struct shared *shared,
+                            struct found *found)
+{
+    int rc = IAU_OK;
+    struct record r = {0};
+    char *path = job_path(shared->folder, shared->name, ".h5");
+    if (!path)
+        TRY(FAIL(IAU_ERR_MEM, "no memory for a file name"));
+    TRY(look_at_file(&r, path, found));
+    if (found->readable)
+        TRY(stage_fits(cfg, shared->kind, shared->index, record_text(&r, "/", "settings", NULL),
+                       &found->fits));
+out:
     record_free(&r);
     free(path);
     return rc;
@@ -74,8 +113,9 @@ static void write_age(char out[32], double age_s)
         snprintf(out, 32, "%.0f h", age_s / 3600);
 }
 
-/* The last row of FOLDER/progress.csv as "origin epoch 17", "" without one. */
-static void read_progress(const char *folder, char *out, size_t size)
+/* The last row of FOLDER/progress.csv as "origin epoch 17"; "" without one, or where `only` is not
+ * NULL and it is of another model. */
+static void read_progress(const char *folder, const char *only, char *out, size_t size)
 {
     char *path = job_path(folder, "progress", ".csv"), tail[TAIL_BYTES + 1];
     FILE *f = path ? fopen(path, "rbe") : NULL;
@@ -95,7 +135,8 @@ static void read_progress(const char *folder, char *out, size_t size)
     *end = '\0';
     char *line = strrchr(tail, '\n'), model[104], event[16];
     long long number;
-    if (sscanf(line ? line + 1 : tail, "%103[^,],%15[^,],%lld,", model, event, &number) == 3)
+    if (sscanf(line ? line + 1 : tail, "%103[^,],%15[^,],%lld,", model, event, &number) == 3 &&
+        (!only || strcmp(only, model) == 0))
         snprintf(out, size, ", %s %s %lld", model, event, number);
 }
 
@@ -106,12 +147,13 @@ static void write_worker(char *out, size_t size, const struct run_seen *seen)
              *seen->job ? ", job " : "", seen->job);
 }
 
-/* What the state file in FOLDER says, where the outputs are not complete. */
-static int look_at_state(const struct campaign *c, const char *folder, struct standing *s,
-                         struct run_seen *seen)
+/* What the state file of a task, or of the stage NAME, in FOLDER says, where the outputs are not
+ * complete. */
+static int look_at_state(const struct campaign *c, const char *folder, const char *name,
+                         struct standing *s, struct run_seen *seen)
 {
     char worker[240], progress[160], age[32];
-    int rc = run_state_read(seen, folder);
+    int rc = run_state_read(seen, folder, name);
     if (rc != IAU_OK)
         return rc;
     s->outcome = seen->outcome;
@@ -122,7 +164,7 @@ static int look_at_state(const struct campaign *c, const char *folder, struct st
         snprintf(s->note, sizeof s->note, "%s: %s %s ago", worker,
                  seen->is_gone ? "it is gone, last seen" : "no sign of life, last", age);
     } else if (seen->outcome == RUN_RUNNING) {
-        read_progress(folder, progress, sizeof progress);
+        read_progress(folder, name, progress, sizeof progress);
         snprintf(s->note, sizeof s->note, "%s%s", worker, progress);
     } else if (seen->outcome == RUN_FAILED) {
         snprintf(s->note, sizeof s->note, "%s: %s", worker,
@@ -136,23 +178,24 @@ static int look_at_state(const struct campaign *c, const char *folder, struct st
 
 int campaign_look_at_task(const struct campaign *c, int64_t task, struct standing *s)
 {
-    int rc = IAU_OK, there, whole;
+    int rc = IAU_OK;
     struct config cfg = {0};
     struct run_seen seen;
+    struct found found;
     const char *folder = c->task[task].folder;
     *s = (struct standing){0};
     TRY(campaign_config(c, task, &cfg));
-    TRY(look_at_state(c, folder, s, &seen));
+    TRY(look_at_state(c, folder, NULL, s, &seen));
     if (s->outcome == RUN_RUNNING)
         goto out;
-    TRY(has_results(&cfg, folder, &there, &whole));
-    if (whole) {
-        *s = (struct standing){.outcome = RUN_DONE};
-    } else if (seen.outcome == RUN_DONE || (there && seen.outcome == RUN_UNKNOWN)) {
+    TRY(find_results(&cfg, folder, &found));
+    if (found.fits) {
+        *s = (struct standing){.outcome = RUN_DONE, .is_of_requeued = found.is_of_requeued};
+    } else if (seen.outcome == RUN_DONE || (found.readable && seen.outcome == RUN_UNKNOWN)) {
         s->outcome = RUN_FAILED;
         snprintf(s->note, sizeof s->note,
-                 there ? "results.h5 was made with other settings"
-                       : "results.h5 was there and is gone or damaged");
+                 found.readable ? "results.h5 was made with other settings"
+                                : "results.h5 was there and is gone or damaged");
     }
 out:
     config_free(&cfg);
@@ -163,32 +206,26 @@ int campaign_look_at_stage(const struct campaign *c, int64_t stage, struct stand
 {
     int rc = IAU_OK;
     struct config cfg = {0};
-    struct record r = {0};
     struct run_seen seen;
+    struct found found;
     const struct shared *shared = &c->shared[stage];
-    char *path = job_path(shared->folder, shared->name, ".h5");
     *s = (struct standing){0};
-    if (!path)
-        TRY(FAIL(IAU_ERR_MEM, "no memory for a file name"));
     TRY(campaign_config(c, shared->first, &cfg));
-    if (file_exists(path) == 1) {
-        rc = record_read_attributes(&r, path);
-        if (rc == IAU_OK &&
-            fits(record_text(&r, "/", "settings", NULL), &cfg, shared->kind, shared->index, &rc))
-            s->outcome = RUN_DONE;
-        if (rc == IAU_ERR_MEM)
-            goto out;
-        error_clear();
-        rc = IAU_OK;
+    TRY(find_shared_file(&cfg, shared, &found));
+    if (found.fits) {
+        *s = (struct standing){.outcome = RUN_DONE, .is_of_requeued = found.is_of_requeued};
+        goto out;
     }
-    if (s->outcome != RUN_DONE)
-        TRY(look_at_state(c, shared->folder, s, &seen));
-    if (s->outcome == RUN_DONE && file_exists(path) != 1)
-        *s = (struct standing){.outcome = RUN_FAILED, .note = "its file was there and is gone"};
+    TRY(look_at_state(c, shared->folder, shared->name, s, &seen));
+    if (seen.outcome == RUN_DONE || (found.there && seen.outcome == RUN_UNKNOWN)) {
+        s->outcome = RUN_FAILED;
+        snprintf(s->note, sizeof s->note, "its file %s",
+                 found.readable ? "was made with other settings"
+                 : found.there  ? "is damaged"
+                                : "was there and is gone");
+    }
 out:
     config_free(&cfg);
-    record_free(&r);
-    free(path);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 #include "core/cpu.h"
 #include "core/error.h"
 #include "io/h5.h"
+#include "io/scheduler.h"
 #include "kernel/gemm.h"
 #include "kernel/lanes.h"
 
@@ -47,10 +48,12 @@ out:
 int provenance_add(struct record *r, const struct job *job, int same_bytes)
 {
     int rc = IAU_OK;
-    char date[32];
+    char date[32], number[SCHEDULER_JOB_CHARS];
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     TRY(record_set_text(r, group, "date", date));
+    if (*scheduler_job(number)) /* at the root: it explains no number */
+        TRY(record_set_text(r, "/", "job", number));
     TRY(add_build(r, job));
     TRY(add_machine(r, job, same_bytes));
     TRY(record_set_text(r, group, "config", job->config_all));

@@ -17,6 +17,7 @@
 #include "core/log.h"
 #include "io/file.h"
 #include "io/formats.h"
+#include "io/scheduler.h"
 
 static const char *const outcome_name[] = {"unknown", "running", "done", "failed", "stopped"};
 
@@ -28,23 +29,12 @@ static int64_t process_namespace(void)
     return (int64_t)st.st_ino;
 }
 
-const char *run_state_job(char buf[JOB_CHARS])
-{
-    const char *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID"),
-               *job = getenv("SLURM_JOB_ID");
-    if (array && task)
-        snprintf(buf, JOB_CHARS, "%s_%s", array, task);
-    else
-        snprintf(buf, JOB_CHARS, "%s", job ? job : "");
-    return buf;
-}
-
 static int write_state(const struct run_state *s, enum run_outcome outcome, const char *reason,
                        int n_rank)
 {
     int rc = IAU_OK;
     struct record r = {0};
-    char host[128], job[JOB_CHARS], date[32];
+    char host[128], job[SCHEDULER_JOB_CHARS], date[32];
     time_t now = time(NULL);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     TRY(record_set_text(&r, "/", "format", STATE_FORMAT));
@@ -54,7 +44,7 @@ static int write_state(const struct run_state *s, enum run_outcome outcome, cons
     TRY(record_set_text(&r, "/", "host", comm_host(host, sizeof host)));
     TRY(record_set_i64(&r, "/", "process", getpid()));
     TRY(record_set_i64(&r, "/", "process_namespace", process_namespace()));
-    TRY(record_set_text(&r, "/", "job", run_state_job(job)));
+    TRY(record_set_text(&r, "/", "job", scheduler_job(job)));
     TRY(record_set_i64(&r, "/", "ranks", n_rank));
     TRY(record_write(&r, s->path));
 out:
@@ -91,11 +81,16 @@ static int start_thread(struct run_state *s)
     return failed ? FAIL(IAU_ERR_MEM, "no thread for signs of life: %s", strerror(failed)) : IAU_OK;
 }
 
-static int begin_on_root(struct run_state *s, const char *folder, int n_rank)
+static char *state_path(const char *folder, const char *name)
+{
+    return name ? job_path(folder, name, ".state.h5") : job_path(folder, "state", ".h5");
+}
+
+static int begin_on_root(struct run_state *s, const char *folder, const char *name, int n_rank)
 {
     int rc = IAU_OK;
     TRY(file_make_directory(folder));
-    s->path = job_path(folder, "state", ".h5");
+    s->path = state_path(folder, name);
     if (!s->path)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a file name"));
     TRY(write_state(s, RUN_RUNNING, "", n_rank));
@@ -108,12 +103,12 @@ out:
     return rc;
 }
 
-int run_state_begin(struct run_state *s, const char *folder, double silence_s,
+int run_state_begin(struct run_state *s, const char *folder, const char *name, double silence_s,
                     const struct comm *comm)
 {
     *s = (struct run_state){.period_s = silence_s / 10};
     error_forget_shown();
-    return comm_agree(comm, comm->rank == 0 ? begin_on_root(s, folder, comm->size) : IAU_OK);
+    return comm_agree(comm, comm->rank == 0 ? begin_on_root(s, folder, name, comm->size) : IAU_OK);
 }
 
 /* Collective. The error line of the lowest rank that has printed one, on every rank. */
@@ -176,11 +171,11 @@ static void see(struct run_seen *seen, const struct record *r, const char *path)
         seen->age_s = 0;
 }
 
-int run_state_read(struct run_seen *seen, const char *folder)
+int run_state_read(struct run_seen *seen, const char *folder, const char *name)
 {
     int rc = IAU_OK;
     struct record r = {0};
-    char *path = job_path(folder, "state", ".h5");
+    char *path = state_path(folder, name);
     *seen = (struct run_seen){0};
     if (!path)
         return FAIL(IAU_ERR_MEM, "no memory for a file name");

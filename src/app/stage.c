@@ -177,10 +177,9 @@ out:
     return rc;
 }
 
-int stage_check_file(const struct job *job, const struct stage *s, const struct record *r,
-                     const char *settings, const char *advice)
+/* In which settings a given origin must agree. */
+static const char *const *given_sections(const struct train_opts *train)
 {
-    const char *there = record_text(r, "/", "settings", NULL);
     static const char *const one[] = {"data.", "model.", NULL};
     /* What says where samples are, and what shards are trained anew with. */
     static const char *const ensemble[] = {"data.",
@@ -197,9 +196,15 @@ int stage_check_file(const struct job *job, const struct stage *s, const struct 
                                            "train.augment.",
                                            "train.restriction.",
                                            NULL};
+    return train_is_ensemble(train) ? ensemble : one;
+}
+
+int stage_check_file(const struct job *job, const struct stage *s, const struct record *r,
+                     const char *settings, const char *advice)
+{
+    const char *there = record_text(r, "/", "settings", NULL);
     int rc = s->is_given ? output_compare_sections(s->path, there, settings,
-                                                   train_is_ensemble(&s->train) ? ensemble : one,
-                                                   IAU_ERR_DATA, advice)
+                                                   given_sections(&s->train), IAU_ERR_DATA, advice)
                          : output_compare(s->path, there, settings, IAU_ERR_DATA, advice);
     if (rc == IAU_OK && s->is_given &&
         strcmp(record_text(r, "/", "samples_digest", ""), job->train_digest) != 0)
@@ -209,6 +214,21 @@ int stage_check_file(const struct job *job, const struct stage *s, const struct 
                  "it was made to forget, and no others",
                  s->path);
     return rc;
+}
+
+int stage_fits(const struct config *cfg, enum stage_kind kind, int index, const char *settings,
+               int *fits)
+{
+    char *text = config_text(cfg, stage_scope(kind), index);
+    *fits = 0;
+    if (!text)
+        return FAIL(IAU_ERR_MEM, "no memory for settings");
+    if (settings && kind == STAGE_ORIGIN && cfg->origin[index].file)
+        *fits = output_agrees(settings, text, given_sections(&cfg->origin[index].train));
+    else if (settings)
+        *fits = strncmp(settings, text, strlen(text)) == 0;
+    free(text);
+    return IAU_OK;
 }
 
 /* Rank 0: `any_parent`: the origin's digest is not known yet. */

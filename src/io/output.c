@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "io/file.h"
 #include "io/record.h"
+#include "io/scheduler.h"
 
 /* The line of `text` that sets `key` (of the given length), or NULL; without its newline in
  * *length. */
@@ -84,6 +85,14 @@ int output_compare(const char *path, const char *there, const char *here, int co
     return FAIL(code, "%s was made with other settings: %s; %s", path, difference, advice);
 }
 
+static int is_in_section(const char *line, const char *const *sections)
+{
+    for (int i = 0; sections[i]; i++)
+        if (strncmp(line, sections[i], strlen(sections[i])) == 0)
+            return 1;
+    return 0;
+}
+
 /* The lines of a settings text that are in one of the sections. The caller frees. */
 static char *select_lines(const char *text, const char *const *sections)
 {
@@ -91,12 +100,10 @@ static char *select_lines(const char *text, const char *const *sections)
     size_t at = 0, n;
     for (const char *line = text; out && *line; line += n) {
         n = strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n');
-        for (int i = 0; sections[i]; i++)
-            if (strncmp(line, sections[i], strlen(sections[i])) == 0) {
-                memcpy(out + at, line, n);
-                at += n;
-                break;
-            }
+        if (is_in_section(line, sections)) {
+            memcpy(out + at, line, n);
+            at += n;
+        }
     }
     return out;
 }
@@ -112,8 +119,30 @@ int output_compare_sections(const char *path, const char *there, const char *her
     return rc;
 }
 
-/* Is the file at `path` made with the output's settings? */
-static int compare_file(const char *path, const struct output *o)
+int output_agrees(const char *there, const char *here, const char *const *sections)
+{
+    for (const char *line = here; *line;
+         line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+        const char *equals = strstr(line, " = ");
+        int n = (int)strcspn(line, "\n"), n_there;
+        if (!equals || !is_in_section(line, sections))
+            continue;
+        const char *other = find_key(there, line, (size_t)(equals - line), &n_there);
+        if (!other || n_there != n || strncmp(other, line, (size_t)n) != 0)
+            return 0;
+    }
+    return 1;
+}
+
+int output_is_of_requeued(const struct record *r)
+{
+    char job[SCHEDULER_JOB_CHARS];
+    return scheduler_has_requeued() && *scheduler_job(job) &&
+           strcmp(record_text(r, "/", "job", ""), job) == 0;
+}
+
+/* Is the file at `path` made with the output's settings? @param requeued  NULL: nobody asks */
+static int compare_file(const char *path, const struct output *o, int *requeued)
 {
     static const char advice[] = "use --force to replace it, or another folder";
     struct record r = {0};
@@ -133,27 +162,31 @@ static int compare_file(const char *path, const struct output *o)
         rc = output_compare(path, there, o->settings, IAU_ERR_EXISTS, advice);
         free(there);
     }
+    if (requeued)
+        *requeued = rc == IAU_OK && output_is_of_requeued(&r);
     record_free(&r);
     return rc;
 }
 
 int output_find(const struct output *o, int force, enum output_state *state)
 {
-    int rc = IAU_OK, there = file_exists(o->path);
+    int rc = IAU_OK, there = file_exists(o->path), requeued = 0;
     *state = OUTPUT_MISSING;
     if (there != 1 || force)
         TRY(file_check_target(o->path));
     if (force) { /* a forced run that was stopped goes on, too */
-        if (file_exists(o->restart_path) && compare_file(o->restart_path, o) == IAU_OK)
+        if (there == 1 && compare_file(o->path, o, &requeued) == IAU_OK && requeued)
+            *state = OUTPUT_DONE;
+        else if (file_exists(o->restart_path) && compare_file(o->restart_path, o, NULL) == IAU_OK)
             *state = OUTPUT_RESUMABLE;
         error_clear();
         return IAU_OK;
     }
     if (there) {
-        TRY(compare_file(o->path, o));
+        TRY(compare_file(o->path, o, NULL));
         *state = OUTPUT_DONE;
     } else if (file_exists(o->restart_path)) {
-        TRY(compare_file(o->restart_path, o));
+        TRY(compare_file(o->restart_path, o, NULL));
         *state = OUTPUT_RESUMABLE;
     }
 out:

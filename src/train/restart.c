@@ -68,7 +68,7 @@ static int keep_older(const char *path, int64_t keep)
 
 int restart_remove(const char *path)
 {
-    int rc = IAU_OK;
+    int rc = file_remove_stale(path); /* of a process that was killed while it wrote the last one */
     for (int64_t k = 0; rc == IAU_OK; k++) {
         char *name = older_name(path, k);
         int there = name && file_exists(name) == 1;

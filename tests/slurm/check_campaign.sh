@@ -32,8 +32,8 @@ expect() {
 echo max_restarts=5 >>jobs/site.sh
 
 jobs/submit_campaign.sh --dry-run camp.yaml >output 2>said &&
-    [ "$(grep -c '^would submit: ' said)" -eq 3 ] && grep -q "array=0-3' .*'stage' 'camp.yaml'$" said &&
-    grep -q "array=0-5' .*'task' 'camp.yaml'$" said && grep -q "'merge' 'camp.yaml'$" said
+    [ "$(grep -c '^would submit: ' said)" -eq 3 ] && grep -q "array=0-3' .*'stage' '0' 'camp.yaml'$" said &&
+    grep -q "array=0-5' .*'task' '0' 'camp.yaml'$" said && grep -q "'merge' '0' 'camp.yaml'$" said
 verdict "submit_campaign.sh --dry-run" $?
 jobs/submit_campaign.sh --test-only --ntasks=1 camp.yaml >output 2>&1 && [ "$(grep -c '^sbatch: Job [0-9]* to start' output)" -eq 3 ]
 verdict "submit_campaign.sh --test-only" $? output
@@ -48,7 +48,7 @@ verdict "submit_campaign.sh prints the job ids" $?
 verdict "tasks wait for the shared stages" $?
 ends "$stage_job" 300 COMPLETED "the array of shared stages"
 expect 20 "stage 3" 'done'
-find camp/shared -name '*.h5' ! -name state.h5 -exec sha256sum {} + | sort >shared.before
+find camp/shared -name '*.h5' ! -name '*state.h5' -exec sha256sum {} + | sort >shared.before
 
 # --- half-way: one task is cancelled, and the node of another goes
 expect 150 "task 0" running "job ${task_job}_0.*iau step [0-9]"
@@ -82,7 +82,7 @@ read -r task_job merge_job < <($rest 2>said)
 ends "$merge_job" 300 COMPLETED "the rest, and its merge"
 status && grep -qx '6 done, 0 running, 0 failed, 0 stopped, 0 missing' output
 verdict "all are done" $? output
-find camp/shared -name '*.h5' ! -name state.h5 -exec sha256sum {} + | sort | cmp -s - shared.before
+find camp/shared -name '*.h5' ! -name '*state.h5' -exec sha256sum {} + | sort | cmp -s - shared.before
 verdict "shared stages were made once" $?
 jobs/submit_campaign.sh camp.yaml >output 2>&1 && grep -q '^nothing is left to do' output
 verdict "nothing is left" $? output

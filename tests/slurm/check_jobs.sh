@@ -25,6 +25,11 @@ verdict "a dry run says what is launched" $?
 jobs/train.sbatch >output 2>&1
 [ $? -eq 2 ] && grep -q '^usage: jobs/train.sbatch' output
 verdict "without a config: usage" $? output
+for script in run.sbatch submit_campaign.sh; do
+    jobs/$script -p main config.yaml >output 2>&1
+    [ $? -eq 2 ] && grep -qx "no config main; write Slurm's options as --name=value" output
+    verdict "$script: a value apart from its option is no config" $? output
+done
 IAU_LAUNCHER=nonsense jobs/train.sbatch --dry-run config.yaml >output 2>&1
 grep -q 'launcher is srun or mpirun, not nonsense' output
 verdict "an unknown launcher is named" $? output

@@ -84,6 +84,18 @@ audit_digests audited >audited.digests
 audit_digests farm | cmp -s - audited.digests
 verdict "an audit that was stopped: same bytes" $? farm.log
 
+# --- a forced run replaces what is there once, also where it is requeued before its end
+cp -r wanted forced && rm forced/progress.csv
+batch --nodes=2 --ntasks=2 --output=forced.log jobs/run.sbatch config.yaml --force --output.dir=forced "${many[@]}"
+await 200 has_rows forced iau 20
+scancel -b -s USR1 "$job"
+ends "$job" 300 COMPLETED "run.sbatch --force, stopped" forced.log
+grep -q 'jobs: ended with 75; requeued, restart 1 of' forced.log && [ "$(grep -c '^origin  written to ' forced.log)" -eq 1 ] &&
+    grep -q '^origin  already done: ' forced.log && [ "$(grep -c '^retrain  written to ' forced.log)" -eq 1 ]
+verdict "requeued, it keeps what it has made anew" $? forced.log
+[ "$(digest forced/origin.h5)" = "$wanted" ] && [ "$(digest forced/iau.h5)" = "$wanted_unlearned" ]
+verdict "a forced run, stopped: same bytes" $? forced.log
+
 # --- twenty kills at random moments of one run: all ranks at once, or one of them, also while a file is written; the run
 # is several times as long as the kills take, on a fast machine, too
 launch 2 "$IAU" -q train config.yaml --output.dir=wanted160 --train.epochs=160 >said 2>&1

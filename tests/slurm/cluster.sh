@@ -10,7 +10,7 @@ export TMPDIR=$BUILD/slurm # the nodes of a real cluster share this folder, and 
 . "$(dirname "${BASH_SOURCE[0]}")/../program.sh"
 export TMPDIR=${TMPDIR_BEFORE:-/tmp}
 PYTHON=${PYTHON:-/usr/bin/python3}
-unset IAU_JOBS IAU_LAUNCHER IAU_FIRST
+unset IAU_JOBS IAU_LAUNCHER
 suite=slurm_$(basename "$0" .sh)
 
 end() {
