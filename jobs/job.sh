@@ -133,9 +133,10 @@ iau_run() {
     return $status
 }
 
-# Launch a program until it has begun: srun of Slurm 22.05 ends with 0 where a node cannot launch the step, as one that
-# came back from a crash with the old step's sockets; a further step has sockets of its own. Rank 0 leaves a mark, of a
-# name that no node has looked for before (file systems over networks remember what is not there).
+# Launch a program until it has begun: a node that came back from a crash may have the old step's sockets, with which it
+# cannot launch the step of the same number (srun of Slurm 22.05 then ends with 0 or 1); a further step has sockets of its
+# own. Rank 0 leaves a mark, of a name that no node has looked for before (file systems over networks remember what is not
+# there).
 iau_begin() {
     local attempt mark status
     for attempt in 1 2 3; do
@@ -143,11 +144,11 @@ iau_begin() {
         # shellcheck disable=SC2016 # for the shell of the ranks
         iau_launch "${launch[@]}" sh -c '[ "${SLURM_PROCID:-0}" != 0 ] || true >"$0"; exec "$@"' "$mark" "$@"
         status=$?
-        if [ "$status" -ne 0 ] || [ -e "$mark" ] || [ ! -w . ]; then
+        if [ -e "$mark" ] || [ -n "$iau_signalled" ] || [ ! -w . ]; then
             break
         fi
-        echo "jobs: the launcher ended with 0 and began nothing, attempt $attempt of 3" >&2
-        status=3
+        echo "jobs: the launcher ended with $status before anything had begun, attempt $attempt of 3" >&2
+        [ "$status" -ne 0 ] || status=3
     done
     rm -f ".iau-job-$SLURM_JOB_ID-"*
     return "$status"
@@ -157,7 +158,7 @@ iau_begin() {
 # (scancel, preemption) the ranks are asked to stop, too, but whoever sent it decides whether the job comes again.
 iau_launch() {
     local pid status watch='' signalled=1
-    iau_cancelled=''
+    iau_cancelled='' iau_signalled=''
     "$@" &
     pid=$!
     trap 'signalled=1; iau_pass_signal' USR1
@@ -184,6 +185,7 @@ iau_launch() {
 # Called by the traps of iau_launch. Ranks that hang do not stop: a watch ends the launcher before Slurm ends the job,
 # and then has the exit status 75 itself.
 iau_pass_signal() {
+    iau_signalled=1
     kill -USR1 "$pid" 2>/dev/null
     [ -z "$watch" ] || return
     (
