@@ -111,9 +111,10 @@ static const struct setting rows[] = {
      .scopes = IN_METHOD,
      .help = "Share of the retained samples, drawn by seed, that the repair goes "
              "over in each of its epochs; 0: no repair."},
-    {"hold", SETTING_REAL, OF(curvature.hold), "0.2", SPAN(0, 1), .methods = CURVED,
+    {"hold", SETTING_REAL, OF(curvature.hold), "3.8", SPAN(0, 1000), .methods = CURVED,
      .scopes = IN_METHOD,
-     .help = "Weight, beside 1 for retained samples, of ascent on forgotten ones in the repair."},
+     .help = "Weight of ascent on a forgotten sample in the repair, beside 1 for a retained one; "
+             "means over the two sets weigh hold |D_f| / |D_r| and 1."},
     {"average", SETTING_REAL, OF(curvature.average), "0.5", SPAN(0, 1), .methods = CURVED,
      .scopes = IN_METHOD,
      .help =

@@ -170,9 +170,11 @@ static int repair(struct run *r, struct outcome *repaired)
 {
     struct unlearn u = *r->u;
     struct pass pass = {.main = {.set = &r->repair, .batch = u.opts->tuning.batch, .weight = 1}};
-    if (r->opts->hold > 0)
+    /* by the sample: few forgotten samples, each of which is in many steps, pull as little */
+    double hold = r->opts->hold * (double)u.sets->forget.n / (double)u.sets->retain.n;
+    if (hold > 0)
         pass.beside = (struct pass_side){
-            .set = &u.sets->forget, .batch = u.opts->forget_batch, .weight = -r->opts->hold};
+            .set = &u.sets->forget, .batch = u.opts->forget_batch, .weight = -hold};
     u.w = r->w;
     struct tuning t = tuned(&u, 1, &pass);
     t.average = r->opts->average;
