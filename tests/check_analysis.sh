@@ -126,6 +126,35 @@ echo '{}' >broken.json
 runs 1 'report.py: error: broken.json: cannot be read as a scaling.json' report.py -o speed.html --scaling broken.json
 runs 2 'a report needs' report.py -o nothing.html
 
+# --- models that forget a class, ensembles, more models than colours, methods slower than retraining
+PYTHONPATH=$analysis "$PYTHON" - >said 2>&1 <<'END_PYTHON'
+import numpy as np
+import drift, figures, iau_results as res, report
+
+def model(name, kind="method", value=0.0, seconds=1.0, **more):
+    return res.Model(name, kind, about={"origin": "origin"}, cost={"seconds_total": seconds},
+                     metrics={f"accuracy_{s}": res.Metric(value) for s in res.SETS}, **more)
+
+twin = model("retrain", "retrain", seconds=3)
+assert drift.cells(model("m", value=0.5), twin, "accuracy_forget") == "0.5000 (0)", "a retrained 0 is shown"
+epochs = {"epoch": np.array([1, 2, 1, 2]), "shard": np.zeros(4), "loss_train": np.ones(4), "other": np.ones(4)}
+ensemble = model("origin", "origin", epochs=epochs)
+models = res.in_order([ensemble, twin] + [model(f"m{i}", seconds=[1, 2.9, 6][i % 3]) for i in range(15)])
+looks = {(m.color, m.dash) for m in models if m.kind == "method"}
+assert len(looks) == 15, looks
+results = res.Results("r.h5", models, {})
+assert figures.columns(results, "epochs") == ["loss_train", "other"]
+figure, axes = figures.new_figure(1, 2, 3)
+figures.curve_panel(axes[0, 0], results, ["loss_train"], "loss")
+assert np.isnan(axes[0, 0].lines[0].get_xdata()).sum() == 1, "the second model begins a line of its own"
+figures.accuracy_panel(axes[0, 1], results, "forget")
+figure.canvas.draw()
+assert all(t.get_color() != "white" for t in axes[0, 1].texts), "nothing is white outside of a bar"
+notes = [report.tiles(results, m) for m in models if m.kind == "method"]
+assert "3x faster than retraining" in notes[0] and "97 % of retraining" in notes[1] and "200 % of" in notes[2], notes[:3]
+END_PYTHON
+verdict "values of 0, ensembles, many and slow models" $? said
+
 # --- examples in other languages
 if "$PYTHON" -c 'import pandas' 2>/dev/null; then
     runs 0 '^ideal attack AUC: 0.5$' examples/read_results.py "${results[0]}"

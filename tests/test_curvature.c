@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "harness.h"
+#include "kernel/vector.h"
 #include "softmax_regression.h"
 
 static struct model linear; /* on the table */
@@ -126,6 +127,37 @@ static void the_repair_is_fine_tuning_held_back(void)
     outcome_free(&held.o);
 }
 
+/* The hold weighs samples: the repair is that of NegGrad+ whose two means weigh 1 and
+ * hold |D_f| / |D_r|. */
+static void the_hold_is_by_the_sample(void)
+{
+    struct method_run step = method_run_of(METHOD_IAU_CURVATURE),
+                      pull = method_run_of(METHOD_NEGGRAD_PLUS);
+    step.opts.curvature.repair = 0;
+    struct method_run held = step;
+    held.opts.curvature.repair = 1;
+    held.opts.curvature.hold = 2;
+    held.opts.curvature.average = 0;
+    method_execute(&step);
+    method_execute(&held);
+    double weight = 2 * (double)method_sets.forget.n / (double)method_sets.retain.n;
+    pull.opts.tuning = held.opts.tuning;
+    pull.opts.tuning.optimizer.lr *= 1 + weight;
+    pull.opts.forget_batch = held.opts.forget_batch;
+    pull.opts.neggrad_alpha = 1 / (1 + weight);
+    pull.w = step.o.w;
+    method_execute(&pull);
+    CU_ASSERT(step.rc == IAU_OK && held.rc == IAU_OK && pull.rc == IAU_OK);
+    if (held.rc == IAU_OK && pull.rc == IAU_OK) {
+        int64_t n = method_table.model.n_param;
+        CU_ASSERT(vector_distance(held.o.w, pull.o.w, n) <
+                  1e-4 * vector_distance(held.o.w, step.o.w, n));
+    }
+    outcome_free(&step.o);
+    outcome_free(&held.o);
+    outcome_free(&pull.o);
+}
+
 /* Of ten steps the last nine tenths are nine, though (1 - 0.9) 10 is less than 1 in floating point;
  * a little more are ten. */
 static void an_average_counts_whole_steps(void)
@@ -188,6 +220,7 @@ int main(int argc, char **argv)
         {"the step is that of a dense solver", the_step_is_that_of_a_dense_solver},
         {"losses meet at the calibrated length", losses_meet_at_the_calibrated_length},
         {"the repair is fine-tuning, held back", the_repair_is_fine_tuning_held_back},
+        {"the hold is by the sample", the_hold_is_by_the_sample},
         {"an average counts whole steps", an_average_counts_whole_steps},
         {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
         {"costs are what plans say", costs_are_what_plans_say},
