@@ -54,6 +54,70 @@ static void it_keeps_what_a_plain_run_at_the_best_strength_gives(void)
     }
 }
 
+/* Accuracy of a run's parameters on test samples, by naive loops. */
+static double test_accuracy(const struct method_run *r)
+{
+    struct naive sum;
+    naive_sum(&sum, &method_table, r->o.w, &method_sets.test, 0);
+    double accuracy = (double)sum.correct / (double)method_sets.test.n;
+    naive_free(&sum);
+    return accuracy;
+}
+
+static void trials_are_measured_on_test_samples(void)
+{
+    struct method_run tuned = search(METHOD_FINETUNE, 7);
+    tuned.opts.tune_range = 1e8; /* the longest steps run off */
+    method_execute(&tuned);
+    CU_ASSERT_EQUAL(tuned.rc, IAU_OK);
+    for (int i = 0; i < tuned.o.trials.n_row; i++) {
+        struct method_run plain = method_run_of(METHOD_FINETUNE);
+        double accuracy = trial(&tuned, i, "accuracy_test");
+        plain.opts.tuning.optimizer.lr = trial(&tuned, i, "strength");
+        error_hush(1);
+        method_execute(&plain);
+        error_hush(0);
+        if (plain.rc == IAU_OK && isfinite(trial(&tuned, i, "objective")))
+            CU_ASSERT_EQUAL(accuracy, test_accuracy(&plain));
+        if (plain.rc != IAU_OK)
+            CU_ASSERT(isnan(accuracy));
+        outcome_free(&plain.o);
+    }
+    if (tuned.rc == IAU_OK)
+        CU_ASSERT_EQUAL(trial(&tuned, best_row(&tuned, 7), "accuracy_test"), test_accuracy(&tuned));
+    outcome_free(&tuned.o);
+}
+
+/* Without test samples, or with others, the same is found, with the same work. */
+static void test_samples_decide_nothing_and_cost_nothing(void)
+{
+    struct partition none = method_sets, other = method_sets;
+    none.test = (struct index_set){.part = PART_TEST};
+    other.test = method_sets.forget;
+    const struct partition *const sets[] = {&none, &other};
+    struct method_run with = search(METHOD_INFLUENCE, 7);
+    method_execute(&with);
+    CU_ASSERT_EQUAL(with.rc, IAU_OK);
+    for (int k = 0; k < 2; k++) {
+        struct method_run without = search(METHOD_INFLUENCE, 7);
+        without.sets = sets[k];
+        method_execute(&without);
+        CU_ASSERT(method_same(&with, &without));
+        CU_ASSERT_EQUAL(with.o.search.forwards, without.o.search.forwards);
+        CU_ASSERT_EQUAL(with.o.search.gradients, without.o.search.gradients);
+        CU_ASSERT_EQUAL(with.o.search.hvps, without.o.search.hvps);
+        CU_ASSERT_EQUAL(with.o.search.payload_bytes, without.o.search.payload_bytes);
+        for (int i = 0; i < without.o.trials.n_row; i++) {
+            double accuracy = trial(&without, i, "accuracy_test");
+            CU_ASSERT_EQUAL(trial(&with, i, "strength"), trial(&without, i, "strength"));
+            CU_ASSERT_EQUAL(trial(&with, i, "objective"), trial(&without, i, "objective"));
+            CU_ASSERT(k == 0 ? isnan(accuracy) : accuracy == trial(&with, i, "accuracy_forget"));
+        }
+        outcome_free(&without.o);
+    }
+    outcome_free(&with.o);
+}
+
 static void strengths_are_spread_then_narrowed(void)
 {
     struct method_run r = search(METHOD_IAU, 12);
@@ -212,6 +276,9 @@ int main(int argc, char **argv)
         {"(open data)", method_open_data},
         {"it keeps what a plain run at the best strength gives",
          it_keeps_what_a_plain_run_at_the_best_strength_gives},
+        {"trials are measured on test samples", trials_are_measured_on_test_samples},
+        {"test samples decide nothing and cost nothing",
+         test_samples_decide_nothing_and_cost_nothing},
         {"strengths are spread, then narrowed", strengths_are_spread_then_narrowed},
         {"fewer trials than the spread lie in the middle",
          fewer_trials_than_the_spread_lie_in_the_middle},

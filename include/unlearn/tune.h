@@ -18,6 +18,10 @@
  * runs off counts as the worst. `o` gets the kept trial's outcome, with a history of the trials,
  * and the work of all others as o->search; the engine's cost grows by that of the kept one alone. A
  * request to stop is obeyed between two trials, and the search then begins anew.
+ *
+ * Column accuracy_test of the trials is for reports alone: the search never uses it, and no cost or
+ * second of it is booked; the samples do take memory. It is NAN without test samples, and where a
+ * trial runs off.
  * @return as the method's run; IAU_ERR_NUMERIC where every trial runs off */
 int tune_run(struct outcome *o, const struct unlearn *u, const struct method *m);
 

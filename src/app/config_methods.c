@@ -59,8 +59,10 @@ static const struct setting rows[] = {
      .help =
          "Strengths to try: the one is kept that brings the loss on forgotten samples nearest to "
          "that on validation samples, which must not rise; five spread over the range, then "
-         "golden-section search. That is no goal for forget.classes and forget.poison. The "
-         "strength is lr, or what is called so. 0: as it is set."},
+         "golden-section search. That is no goal for forget.classes and forget.poison. Test "
+         "samples "
+         "have no say in it: accuracy_test of /trials is for reports alone. The strength is lr, or "
+         "what is called so. 0: as it is set."},
     {"tune_range", SETTING_REAL, OF(tune_range), "10", ABOVE(1), .methods = WITH_STRENGTH,
      .scopes = IN_METHOD,
      .help = "Strengths are tried from the set one divided by this to it times this."},

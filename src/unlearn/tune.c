@@ -7,9 +7,9 @@
 #include "core/error.h"
 #include "core/log.h"
 
-static const char *const columns[] = {"trial",      "strength",        "loss_forget",
-                                      "loss_valid", "accuracy_forget", "accuracy_valid",
-                                      "objective",  "seconds_s",       NULL};
+static const char *const columns[] = {
+    "trial",          "strength",      "loss_forget", "loss_valid", "accuracy_forget",
+    "accuracy_valid", "accuracy_test", "objective",   "seconds_s",  NULL};
 
 enum { N_SPREAD = 5 };
 static const double GOLDEN = 0.6180339887498949;
@@ -23,6 +23,7 @@ struct search {
     const struct unlearn *u;
     const struct method *method;
     struct share forget, valid;
+    struct share test; /* for the record alone */
     double loss_valid; /* at the origin */
     int n;             /* trials so far */
     struct trial best;
@@ -61,6 +62,21 @@ static int look(struct search *s, const float *w, double loss[2], double accurac
     return rc;
 }
 
+/* Accuracy on test samples, NAN without any. It decides nothing and is booked nowhere: whoever
+ * finds a strength does without it. */
+static int look_at_test(struct search *s, const float *w, double *accuracy)
+{
+    struct engine *e = s->u->engine;
+    struct cost before = e->cost;
+    double loss;
+    *accuracy = NAN;
+    if (s->test.n_global == 0)
+        return IAU_OK;
+    int rc = sweep_loss(e, w, &s->test, NULL, &loss, accuracy);
+    e->cost = before;
+    return rc;
+}
+
 /* Run at exp(x), silently; an outcome that is the best so far is kept. */
 static int try_strength(struct search *s, double x, double *objective)
 {
@@ -71,7 +87,7 @@ static int try_strength(struct search *s, double x, double *objective)
     struct unlearn trial = *u;
     struct outcome o = {0};
     struct cost before = e->cost, own;
-    double loss[2] = {NAN, NAN}, accuracy[2] = {NAN, NAN}, start = timer_now_s();
+    double loss[2] = {NAN, NAN}, accuracy[2] = {NAN, NAN}, test = NAN, start = timer_now_s();
     int rc = IAU_OK;
     if (comm_stop_requested(e->comm)) {
         log_line("%s  stopped while its strength was looked for; the same command begins anew",
@@ -94,8 +110,11 @@ static int try_strength(struct search *s, double x, double *objective)
         TRY(look(s, o.w, loss, accuracy, objective));
     else if (rc != IAU_ERR_NUMERIC)
         goto out;
-    double row[] = {++s->n,      exp(x),      loss[0],    loss[1],
-                    accuracy[0], accuracy[1], *objective, timer_now_s() - start};
+    double seconds = timer_now_s() - start;
+    if (o.w)
+        TRY(look_at_test(s, o.w, &test));
+    double row[] = {++s->n,      exp(x), loss[0],    loss[1], accuracy[0],
+                    accuracy[1], test,   *objective, seconds};
     TRY(comm_agree(e->comm, history_add(&s->history, row)));
     log_line(
         "%s  trial %d  strength %.4g  loss on forgotten %.4f, on validation %.4f  objective %.4f",
@@ -174,6 +193,8 @@ static int open_search(struct search *s)
     history_init(&s->history, columns);
     TRY(share_load(&s->forget, u->engine, &u->sets->forget));
     TRY(share_load(&s->valid, u->engine, &u->sets->valid));
+    if (u->sets->test.n)
+        TRY(share_load(&s->test, u->engine, &u->sets->test));
     TRY(sweep_loss(u->engine, u->w, &s->valid, u->name, &s->loss_valid, &accuracy));
 out:
     return rc;
@@ -206,6 +227,7 @@ out:
     history_free(&s.history);
     share_free(&s.forget);
     share_free(&s.valid);
+    share_free(&s.test);
     if (rc != IAU_OK)
         outcome_free(o);
     return rc;
