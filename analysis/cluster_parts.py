@@ -1,10 +1,7 @@
 """The report's page of a campaign, and its section on scaling."""
-import glob
-import os
-
-import figures
 import figures_cluster
 import figures_methods
+import figures_roc
 import iau_campaign as camp
 import iau_results as res
 from html_parts import esc, folded, page, picture, section, swatch, table, text_cell, words
@@ -55,9 +52,11 @@ def methods_part(campaign):
     if any(g.settings for g in groups) or not any(g.kind == "method" for g in groups):
         return ""
     tradeoff, costs = (f(campaign, groups) for f in (figures_methods.tradeoff, figures_methods.costs))
-    text = ("<p>Lines: the strengths that a method's search tried, means over runs; it looks at "
-            "validation samples, never at test samples. Green band: how far retrained models of "
-            "other seeds lie from the first, at most; gaps below 0.1 are drawn there.</p>")
+    lines = ("Lines: the strengths that a method's search tried, means over runs; it looks at "
+             "validation samples, never at test samples, on which trials are measured for this "
+             "picture alone." if "accuracy_test" in campaign.trials else "Points: means over runs.")
+    text = (f"<p>{lines} Green band: how far retrained models of other seeds lie from the first, at "
+            "most; gaps below 0.1 are drawn there.</p>")
     return section("Methods beside each other", text,
                    picture(tradeoff, "Forgetting against usefulness") if tradeoff else "",
                    picture(costs, "Time of each method") if costs else "")
@@ -80,16 +79,17 @@ def ranking_part(campaign):
 
 
 def roc_part(campaign):
-    """The first run's curves, which lie beside the campaign's file."""
-    paths = sorted(glob.glob(os.path.join(os.path.dirname(campaign.path) or ".", "tasks", "*",
-                                          "results.h5")))
-    results = res.read(paths[0]) if paths else None
-    if not results or not any("confidence" in m.roc for m in results.models):
+    """Curves of the runs whose results files lie beside the campaign's."""
+    figure, left_out = figures_roc.campaign(campaign)
+    if not figure:
         return ""
-    return section("Membership attack", f"<p>One run, <code>{esc(paths[0])}</code>: forgotten "
-                   "against test samples by confidence. The dotted line is guessing; good "
-                   "unlearning lies on the retrained model.</p>",
-                   picture(figures.roc(results, "confidence"), "ROC of one run"))
+    more = f" {left_out} further origins or settings are not drawn." if left_out else ""
+    text = ("<p>Forgotten against test samples by confidence. A line is the mean TPR over runs at "
+            "each FPR, its band goes from the least to the most of them; the areas are means ± "
+            "standard deviations. The dotted line is guessing; good unlearning lies on the "
+            f"retrained model. At most {figures_roc.MAX_CURVES} models an origin are drawn: "
+            f"origin, retrained, and the methods of the smallest gaps to it.{more}</p>")
+    return section("Membership attack", text, picture(figure, "ROC, means over runs"))
 
 
 def provenance_part(campaign):

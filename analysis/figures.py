@@ -1,4 +1,6 @@
 """Figures of a results file: training curves, accuracies, attack ROC, costs; speed of layers."""
+import dataclasses
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -17,6 +19,16 @@ plt.rcParams.update({
     "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.frameon": False, "legend.fontsize": 8,
     "lines.linewidth": 1.8, "figure.facecolor": "white", "svg.hashsalt": "iau",
     "svg.fonttype": "path", "path.simplify_threshold": 0.5})
+
+
+@dataclasses.dataclass
+class RocCurve:
+    """A line of a ROC panel: of a run, or a mean over runs with a band around it."""
+    label: str
+    model: res.Model  # whose colour and dash it has
+    fpr: np.ndarray
+    tpr: np.ndarray
+    band: tuple = ()  # least and most TPR; (): none
 
 
 def with_values(results, metric):
@@ -55,20 +67,30 @@ def accuracy_panel(ax, results, part, names=True):
     ax.set_xlabel("accuracy, %")
 
 
-def roc_panel(ax, results, attack, log=False, legend=True):
-    """The attack's ROC of every model, forgotten samples against test samples."""
+def roc_curves(results, attack):
+    """The attack's ROC of every model of a run, with the area under it."""
+    curves = []
+    for model in results.models:
+        if attack in model.roc:
+            auc = model.value(f"mia_{attack}_auc")
+            label = model.name if auc is None else f"{model.name}  {auc:.3f}"
+            curves.append(RocCurve(label, model, *model.roc[attack]))
+    return curves
+
+
+def roc_panel(ax, curves, log=False, legend=True):
+    """ROC curves, forgotten samples against test samples, with their bands."""
     low = 1e-4
     diagonal = np.geomspace(low, 1, 50) if log else np.array([0, 1])
     ax.plot(diagonal, diagonal, color=MUTED, lw=1, ls=(0, (1, 2)))
-    for model in results.models:
-        if attack not in model.roc:
-            continue
-        fpr, tpr = model.roc[attack]
-        auc = model.value(f"mia_{attack}_auc")
-        label = model.name if auc is None else f"{model.name}  {auc:.3f}"
+    for c in curves:
         style = {"drawstyle": "steps-post"} if log else {}
-        width = 2.4 if model.kind == "retrain" else 1.5
-        ax.plot(fpr, tpr, color=model.color, ls=model.dash, label=label, lw=width, **style)
+        width = 2.4 if c.model.kind == "retrain" else 1.5
+        ax.plot(c.fpr, c.tpr, color=c.model.color, ls=c.model.dash, label=c.label, lw=width,
+                **style)
+        if c.band:
+            ax.fill_between(c.fpr, *c.band, color=c.model.color, alpha=0.12, lw=0, zorder=1,
+                            step="post" if log else None)
     if log:
         ax.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1))
     else:
@@ -77,7 +99,7 @@ def roc_panel(ax, results, attack, log=False, legend=True):
     ax.set_xlabel("test samples called members (false)")
     ax.set_ylabel("forgotten samples called members (true)")
     if legend:
-        n = len(ax.get_legend_handles_labels()[0])
+        n = len(curves)
         size = 8 if n <= 8 else 6 if n <= 16 else 5
         ax.legend(title="area under the curve", title_fontsize=size, fontsize=size,
                   loc="lower right", handlelength=1.2, ncols=1 if n <= 16 else 2)
@@ -141,8 +163,9 @@ def accuracies(results):
 
 def roc(results, attack):
     fig, axes = new_figure(1, 2, 5)
-    roc_panel(axes[0, 0], results, attack)
-    roc_panel(axes[0, 1], results, attack, log=True, legend=False)
+    curves = roc_curves(results, attack)
+    roc_panel(axes[0, 0], curves)
+    roc_panel(axes[0, 1], curves, log=True, legend=False)
     axes[0, 0].set_title(f"Attack by {attack.replace('_', ' ')}")
     axes[0, 1].set_title("The same where few false alarms are allowed")
     return fig
@@ -210,7 +233,7 @@ def summary(results):
     if attacks:
         ax = fig.add_subplot(grid[:, 1])
         attack = "confidence" if "confidence" in attacks else attacks[0]
-        roc_panel(ax, results, attack)
+        roc_panel(ax, roc_curves(results, attack))
         ax.set_title(f"Membership attack by {attack.replace('_', ' ')}")
     ax = fig.add_subplot(grid[0, 2])
     if not curve_panel(ax, results, ["accuracy_valid"], "Training: validation accuracy, %", 100):

@@ -40,33 +40,37 @@ def forget_gap(accuracy, target):
 
 
 def trial_curve(campaign, group):
-    """A method's searched strengths, means over runs: (gap on forgotten, validation accuracy)."""
+    """A method's searched strengths, means over runs: (gap on forgotten, accuracy on test samples).
+
+    No points where trials were not measured on test samples.
+    """
     trials, points = campaign.trials, {}
+    if "accuracy_test" not in trials:
+        return np.empty((0, 2))
     for row in group.rows:
         target = twin_accuracy(campaign, row)
-        own = (trials.get("model", np.array([])) == group.model) & \
-            (trials.get("task", np.array([])) == campaign.columns["task"][row])
-        for i in np.flatnonzero(own):
-            if trials["trial"][i] <= N_SPREAD and np.isfinite(trials["accuracy_forget"][i]):
+        own = (trials["model"] == group.model) & (trials["task"] == campaign.columns["task"][row])
+        for i in np.flatnonzero(own & np.isfinite(trials["accuracy_test"])):
+            if trials["trial"][i] <= N_SPREAD:
                 points.setdefault(trials["strength"][i], []).append(
                     (forget_gap(trials["accuracy_forget"][i], target),
-                     100 * trials["accuracy_valid"][i]))
+                     100 * trials["accuracy_test"][i]))
     return np.array([np.mean(points[s], axis=0) for s in sorted(points)]).reshape(-1, 2)
 
 
 def own_point(campaign, group):
     gaps = [forget_gap(campaign.columns["accuracy_forget"][row], twin_accuracy(campaign, row))
             for row in group.rows]
-    return float(np.nanmean(gaps)), 100 * mean(campaign, group, "accuracy_valid")
+    return float(np.nanmean(gaps)), 100 * mean(campaign, group, "accuracy_test")
 
 
 def tradeoff(campaign, groups):
-    """Distance from retraining on the forgotten samples against accuracy on held-out ones."""
+    """Distance from retraining on the forgotten samples against accuracy on test samples."""
     figure, axes = fig.new_figure(1, 1, 5.6)
     ax = axes[0, 0]
     low, floor = 100.0, 0.0
     for group in groups:
-        if mean(campaign, group, "accuracy_valid") is None:
+        if mean(campaign, group, "accuracy_test") is None:
             return None
         x, y = own_point(campaign, group)
         if group.kind == "method":
@@ -74,7 +78,7 @@ def tradeoff(campaign, groups):
             curve = trial_curve(campaign, group)
             if len(curve) > 1:
                 ax.plot(curve[:, 0], curve[:, 1], color=color, lw=1.1, alpha=0.7, zorder=2)
-                ax.scatter(curve[:, 0], curve[:, 1], s=9, color=color, zorder=2)
+                ax.scatter(curve[:, 0], curve[:, 1], s=9, color=color, marker=marker, zorder=2)
             ax.scatter([x], [y], s=64, color=color, marker=marker, edgecolors="white", zorder=4,
                        label=group.label())
             low = min(low, y)
@@ -95,7 +99,7 @@ def tradeoff(campaign, groups):
     top = ax.get_ylim()[1]
     ax.set_ylim(max(ax.get_ylim()[0], min(low, top - 20) - 2), top)
     ax.set_xlabel("distance from the retrained model in accuracy on forgotten samples, points")
-    ax.set_ylabel("accuracy on validation samples, %")
+    ax.set_ylabel("accuracy on test samples, %")
     ax.set_title("Forgetting against usefulness: better is left and up")
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure

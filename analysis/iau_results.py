@@ -1,4 +1,5 @@
 """Reads a results.h5 with h5py alone: models in order, their metrics, curves and costs."""
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -169,21 +170,41 @@ def in_order(models):
     return models
 
 
-def read(path):
-    """Read a results file whole. Raises ResultsError with one line for the user."""
+@contextlib.contextmanager
+def opened(path):
+    """A results file to read from; what goes wrong becomes a ResultsError."""
     if not os.path.exists(path):
         raise ResultsError(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
-            groups = [g for g in GROUPS if isinstance(file.get(g), h5py.Group)]
-            names = list(dict.fromkeys(name for g in groups for name in file[g]))
-            if not names:
-                raise ResultsError(f"{path}: not a results file: no /evaluation or /epochs in it")
-            provenance = attributes(file["provenance"]) if "provenance" in file else {}
-            return Results(path, in_order([read_model(file, name) for name in names]), provenance)
+            yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise ResultsError(f"{path}: cannot be read as a results file: {cause}") from None
+
+
+def read(path):
+    """Read a results file whole. Raises ResultsError with one line for the user."""
+    with opened(path) as file:
+        groups = [g for g in GROUPS if isinstance(file.get(g), h5py.Group)]
+        names = list(dict.fromkeys(name for g in groups for name in file[g]))
+        if not names:
+            raise ResultsError(f"{path}: not a results file: no /evaluation or /epochs in it")
+        provenance = attributes(file["provenance"]) if "provenance" in file else {}
+        return Results(path, in_order([read_model(file, name) for name in names]), provenance)
+
+
+def read_attack(path, attack):
+    """One attack's curves of all models: {(model, its digest, AUC): (fpr, tpr)}."""
+    curves = {}
+    with opened(path) as file:
+        for name in file.get("roc", ()):
+            if attack in file[f"roc/{name}"]:
+                digest = text(file[f"methods/{name}"].attrs["model_digest"])
+                auc = float(file[f"evaluation/{name}/mia_{attack}_auc"][()])
+                curve = file[f"roc/{name}/{attack}"]
+                curves[name, digest, auc] = curve["fpr"][()], curve["tpr"][()]
+    return curves
 
 
 def number(value, digits=4):

@@ -293,7 +293,7 @@ def summary_picture(path):
     campaign = camp.read(path)
     figure = figures_methods.tradeoff(campaign, camp.groups(campaign))
     if figure is None:
-        raise res.ResultsError(f"{path}: no accuracies on validation samples to draw")
+        raise res.ResultsError(f"{path}: no accuracies on test samples to draw")
     return figure
 
 

@@ -91,7 +91,7 @@ verdict "a campaign of seeds" $?
 runs 0 '^retrain_seed\* +2 ' table.py seeds/campaign.h5
 runs 0 '^\| iau \| 2 \|.*\| [12]\.[0-9]+ ± [0-9.]+ \|$' table.py seeds/campaign.h5 --format markdown
 runs 0 '^report: seeds.html$' report.py seeds/campaign.h5 -o seeds.html
-holds seeds.html 'Methods beside each other' 'Forgetting against usefulness' 'Ranking' 'removal gap' 'One run' 'Time of each method'
+holds seeds.html 'Methods beside each other' 'Forgetting against usefulness' 'Ranking' 'removal gap' 'mean TPR over runs' 'Time of each method'
 verdict "the report puts methods beside each other" $?
 "$PYTHON" "$analysis/report.py" seeds/campaign.h5 --picture seeds.png >said 2>&1 && head -c 8 seeds.png | grep -q PNG
 verdict "the picture of a campaign" $? said
@@ -102,6 +102,10 @@ model, kind = (file["row"][n].asstr()[()] for n in ("model", "kind"))
 trials = {n: c[()] for n, c in file["trials"].items()}
 assert sorted(set(trials["model"])) == [b"iau"] and len(trials["strength"]) == 12, trials["model"]
 assert list(trials["task"]) == [0] * 6 + [1] * 6 and np.all(np.diff(trials["trial"][:6]) == 1)
+for task in (0, 1):
+    kept = min(np.flatnonzero(trials["task"] == task), key=lambda i: trials["objective"][i])
+    row = np.flatnonzero((file["row/task"][()] == task) & (model == "iau"))
+    assert [trials["accuracy_test"][kept]] == list(file["metrics/accuracy_test"][()][row]), "the kept trial is the model"
 for name, rank in file["ranking"].items():
     assert rank.attrs["direction"] in ("lower", b"lower") and rank.attrs["ideal"] == 1
     assert np.all(np.isnan(rank[()]) == (kind != "method")), name
@@ -109,7 +113,61 @@ for name, rank in file["ranking"].items():
         own = (file["row/task"][()] == task) & (kind == "method")
         assert name.startswith("average") or np.sum(rank[()][own]) == 3, name  # 1 + 2, or 1.5 twice
 END_PYTHON
-verdict "trials and ranks of a campaign" $?
+verdict "trials and ranks of a campaign" $? said
+cp -r seeds part && rm part/tasks/seed-2_*/results.h5
+PYTHONPATH=$analysis "$PYTHON" - >said 2>&1 <<'END_PYTHON'
+import glob, numpy as np
+import figures_methods, figures_roc, iau_campaign as camp, iau_results as res
+
+campaign = camp.read("seeds/campaign.h5")
+groups, trials = camp.groups(campaign), campaign.trials
+curve = figures_methods.trial_curve(campaign, next(g for g in groups if g.model == "iau"))
+weakest = 100 * np.mean(trials["accuracy_test"][trials["trial"] == 1])
+assert len(curve) == figures_methods.N_SPREAD and np.isclose(curve[0, 1], weakest), "trials are drawn on test samples"
+
+def curves(ax):
+    return [line for line in ax.lines if len(line.get_xdata()) > 2]
+
+ax = figures_methods.tradeoff(campaign, groups).axes[0]
+assert "test samples" in ax.get_ylabel() and len(curves(ax)) == 1, ax.get_ylabel()
+n_point = len(ax.collections)
+del trials["accuracy_test"]
+ax = figures_methods.tradeoff(campaign, groups).axes[0]
+assert not curves(ax) and len(ax.collections) == n_point - 1, "without it, points alone"
+
+def look(path):
+    figure, left_out = figures_roc.campaign(camp.read(path))
+    linear, log = figure.axes
+    assert left_out == 0 and log.get_xscale() == "log" and len(curves(log)) == len(curves(linear)) + 1  # the diagonal
+    return linear.get_title(loc="left"), {x.get_label().split()[0]: x for x in curves(linear)}, len(linear.collections)
+
+title, lines, n_band = look("seeds/campaign.h5")
+assert title == "From origin: mean over 2 runs" and set(lines) == {"origin", "iau", "ia", "retrain"} and n_band == 4, title
+runs = [res.read(p).models for p in sorted(glob.glob("seeds/tasks/*/results.h5"))]
+for name, line in lines.items():
+    own = [next(m for m in models if m.name == name) for models in runs]
+    for x, y in list(zip(line.get_xdata(), line.get_ydata()))[::37]:
+        reached = [max(tpr[fpr <= x]) for fpr, tpr in (m.roc["confidence"] for m in own)]
+        assert np.isclose(y, np.mean(reached)), (name, x)
+    auc = [m.value("mia_confidence_auc") for m in own]
+    assert line.get_label() == f"{name}  {np.mean(auc):.3f} ± {np.std(auc, ddof=1):.3f}", line.get_label()
+title, lines, n_band = look("part/campaign.h5")
+assert title == "From origin: mean over 1 run" and len(lines) == 4 and n_band == 0 and "±" not in lines["ia"].get_label()
+
+names = ["origin", "retrain", "retrain_seed2"] + [f"m{i}" for i in range(12)]
+columns = {"model": names, "kind": ["origin", "retrain", "retrain"] + ["method"] * 12, "origin": ["origin"] * 15,
+           "model_digest": names, "mia_confidence_auc": [0.5] * 15, "gap_average": [np.nan, np.nan, 0] + [*range(12, 0, -1)]}
+many = camp.Campaign("", columns, {}, [], {}, (1, 1), {})
+family, = figures_roc.families(many)
+found = figures_roc.shown(many, family, {(n, n, 0.5): (np.array([0, 1]), np.array([0, 1])) for n in names})
+assert [g.model for g, _ in found] == ["origin", "retrain", "m11", "m10", "m9", "m8", "m7", "m6"], found
+END_PYTHON
+verdict "trials on test samples, and ROC curves over seeds" $? said
+runs 0 '^report: part.html$' report.py part/campaign.h5 -o part.html
+rm -r part/tasks
+runs 0 '^report: part.html$' report.py part/campaign.h5 -o part.html
+! holds part.html 'Membership attack'
+verdict "a campaign without the runs' results" $?
 cat >scaling.json <<'END_JSON'
 {"name": "a slow network", "machine": {"blas_core": "X"},
  "network": {"latency_s": 1e-3, "bandwidth_bytes_s": 1.25e7, "memory_bytes_s": 1e10, "source": "as given"},
