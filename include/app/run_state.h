@@ -6,11 +6,11 @@
 
 #include <pthread.h>
 
+#include "core/error.h"
 #include "io/scheduler.h"
 #include "par/comm.h"
 
 enum run_outcome { RUN_UNKNOWN, RUN_RUNNING, RUN_DONE, RUN_FAILED, RUN_STOPPED };
-enum { REASON_CHARS = 512 };
 
 struct run_state {
     char *path;      /* owned; NULL on ranks other than 0 */

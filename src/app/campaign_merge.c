@@ -205,6 +205,21 @@ out:
     return rc;
 }
 
+/* The rows of one model of a task's results; a method that has failed has none. */
+static int add_rows(struct merge *m, struct merge *trials, int64_t task, const struct record *r,
+                    const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/methods/%s", name);
+    const char *reason = record_text(r, path, "failed", NULL);
+    if (reason) {
+        log_warn("task %lld has no row of %s, which failed: %s", (long long)task, name, reason);
+        return IAU_OK;
+    }
+    int rc = add_model(m, task, r, name);
+    return rc == IAU_OK ? add_trials(trials, task, r, name) : rc;
+}
+
 /* The models of a task in the order of its stages: origins, twins, methods. */
 static int add_task(struct merge *m, struct merge *trials, int64_t task)
 {
@@ -221,8 +236,7 @@ static int add_task(struct merge *m, struct merge *trials, int64_t task)
             name = stage_name(&cfg, (enum stage_kind)kind, i);
             if (!name)
                 TRY(FAIL(IAU_ERR_MEM, "no memory for a name"));
-            TRY(add_model(m, task, &r, name));
-            TRY(add_trials(trials, task, &r, name));
+            TRY(add_rows(m, trials, task, &r, name));
             free(name);
             name = NULL;
         }
