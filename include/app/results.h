@@ -11,7 +11,7 @@
 
 /* One model. */
 struct entry {
-    const struct stage *stage; /* borrowed; NULL where there is no model to speak of */
+    const struct stage *stage;  /* borrowed; NULL where there is no model to speak of */
     char failure[REASON_CHARS]; /* why, of a method that has failed; "": the file is not there */
     struct model_file file;     /* of one that has failed, rank 0: a record with its settings */
     struct evaluation evaluation;

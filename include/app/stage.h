@@ -75,8 +75,8 @@ int stage_preview(const struct job *job, const struct stage *s, unsigned kinds,
  * them, and can each write its file and train on its samples? @return an agreed code, and nothing
  * is changed */
 int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds);
-/** Collective. Make the file unless it is there. A method whose numbers run off is no error: the job
- * counts it, its restart files go, and failure_write keeps why. */
+/** Collective. Make the file unless it is there. A method whose numbers run off is no error: the
+ * job counts it, its restart files go, and failure_write keeps why. */
 int stage_run(struct job *job, const struct stage *s);
 
 #endif

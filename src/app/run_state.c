@@ -114,8 +114,8 @@ void run_state_end(struct run_state *s, int rc, const struct comm *comm)
 {
     char reason[REASON_CHARS];
     enum run_outcome outcome = rc == IAU_OK || rc == IAU_INCOMPLETE ? RUN_DONE
-                               : rc == IAU_STOPPED                ? RUN_STOPPED
-                                                                  : RUN_FAILED;
+                               : rc == IAU_STOPPED                  ? RUN_STOPPED
+                                                                    : RUN_FAILED;
     comm_error_shown(comm, reason);
     if (!s->path)
         return;
