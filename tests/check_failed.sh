@@ -68,7 +68,7 @@ works '^out2/wild.failed.h5: failure of a method$' "$IAU" inspect out2/wild.fail
 ends_with "error: $wild" "error: $far" 'error: 2 of 4 methods failed: wild, far' -- launch 2 "$IAU" run off.yaml --output.dir=out1
 [ "$(grep -c ' already done: ' output)" -eq 5 ] && cmp -s <(digests out1) <(digests out2)
 verdict "again: what is there is there, and the rest fails again" $? output
-three=("$IAU" evaluate off.yaml --output.dir=out1 --unlearn.methods=ft,wild,iau)
+three=("$IAU" evaluate off.yaml --output.dir=out1 "--unlearn.methods=ft,wild,iau")
 works "^wild +failed: ${wild#wild: }$" launch 2 "${three[@]}"
 works '^not there and left out: wild$' "${three[@]}" --methods.wild.lr=0.5
 cp out1/wild.failed.h5 kept.h5
@@ -95,7 +95,7 @@ verdict "an origin that runs off ends the run" $? <(ls none)
 cat >>off.yaml <<'END'
 campaign: {grid: {methods.wild.lr: ["0.01", "1e30"]}}
 END
-grid=(off.yaml --output.dir=camp --unlearn.methods=ft,wild,iau)
+grid=(off.yaml --output.dir=camp "--unlearn.methods=ft,wild,iau")
 done_with='task +1  done     methods.wild.lr = 1e30; failed methods: '$wild
 no_row="warning: task 1 has no row of wild, which failed: ${wild#wild: }"
 ends_with "error: $wild" 'error: 1 of 3 methods failed: wild' -- "$IAU" campaign run "${grid[@]}"
