@@ -1,4 +1,5 @@
-/* The commands, each a short list of phases. All are collective and return agreed codes. */
+/* The commands, each a short list of phases. All are collective and return agreed codes:
+ * IAU_INCOMPLETE where methods have failed and all else is done (failure.h). */
 #ifndef IAU_APP_COMMANDS_H
 #define IAU_APP_COMMANDS_H
 
