@@ -78,6 +78,12 @@ def ranking_part(campaign):
     return section("Ranking", text, table(["model"] + [words(n.removeprefix("rank_")) for n in names], rows))
 
 
+def failed_part(campaign):
+    rows = [[str(camp.plain(task)), esc(model), text_cell(reason)] for task, model, reason in
+            zip(*(campaign.failed.get(name, ()) for name in ("task", "model", "reason")))]
+    return section("Methods that failed", table(["task", "method", "why"], rows)) if rows else ""
+
+
 def roc_part(campaign):
     """Curves of the runs whose results files lie beside the campaign's."""
     figure, left_out = figures_roc.campaign(campaign)
@@ -100,8 +106,8 @@ def provenance_part(campaign):
 
 def campaign_page(campaign, extra=""):
     body = "".join(part(campaign) for part in (
-        summary_part, metrics_part, methods_part, ranking_part, roc_part, figure_part,
-        provenance_part))
+        summary_part, failed_part, metrics_part, methods_part, ranking_part, roc_part,
+        figure_part, provenance_part))
     return page("Unlearning campaign", campaign.path, body + extra)
 
 

@@ -9,6 +9,7 @@ import iau_results as res
 
 MAIN = [f"accuracy_{s}" for s in res.SETS] + [res.TRUE_ACCURACY, res.ATTACK_AUC, "gap_average"]
 RANKS = ["removal", "removal_gap", "efficiency", "utility", "average", "average_gap"]
+APART = ("trials", "failed")  # tables of their own
 REPEAT = re.compile(r"_seed(\d+|\*)$")  # further retrained models, for the noise floor
 FORMAT = "iau-campaign"
 
@@ -18,6 +19,7 @@ class Campaign:
     path: str
     columns: dict  # name -> array, a value a row; ranks as rank_NAME
     trials: dict  # name -> array, a value a strength that was tried; {} without
+    failed: dict  # name -> array, a value a method that failed in a task; {} without
     settings: list  # names of the columns that the grid varies
     about: dict  # metric -> res.Metric, without a value
     tasks: tuple  # merged, all
@@ -65,15 +67,16 @@ def read(path):
     """Read a campaign file whole. Raises ResultsError with one line for the user."""
     try:
         with h5py.File(path, "r") as file:
-            columns = {name: column(data) for key, group in file.items() if key != "trials"
+            columns = {name: column(data) for key, group in file.items() if key not in APART
                        for name, data in (ranks(group) if key == "ranking" else group).items()}
-            trials = {name: column(data) for name, data in file.get("trials", {}).items()}
+            apart = [{name: column(data) for name, data in file.get(key, {}).items()}
+                     for key in APART]
             about = {}
             for name, data in file["metrics"].items():
                 words = (str(res.text(data.attrs.get(a, ""))) for a in res.ABOUT)
                 about[name] = res.Metric(float("nan"), *words)
             counts = tuple(int(file.attrs[a]) for a in ("tasks_merged", "tasks"))
-            return Campaign(path, columns, trials, list(file["settings"]), about, counts,
+            return Campaign(path, columns, *apart, list(file["settings"]), about, counts,
                             res.attributes(file["provenance"]))
     except (OSError, KeyError, ValueError, TypeError) as error:
         cause = (str(error).splitlines() or [type(error).__name__])[0]

@@ -58,6 +58,7 @@ class Results:
     path: str
     models: list
     provenance: dict
+    failed: dict = dataclasses.field(default_factory=dict)  # method -> why it has no figures
 
     def of_kind(self, kind):
         return [m for m in self.models if m.kind == kind]
@@ -191,7 +192,10 @@ def read(path):
         if not names:
             raise ResultsError(f"{path}: not a results file: no /evaluation or /epochs in it")
         provenance = attributes(file["provenance"]) if "provenance" in file else {}
-        return Results(path, in_order([read_model(file, name) for name in names]), provenance)
+        models = [read_model(file, name) for name in names]
+        failed = {m.name: m.about["failed"] for m in models if "failed" in m.about}
+        return Results(path, in_order([m for m in models if m.name not in failed]), provenance,
+                       failed)
 
 
 def read_attack(path, attack):

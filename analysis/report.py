@@ -106,6 +106,11 @@ def tiles(results, model):
     return f'<h3>{swatch(model)}</h3><div class="tiles">{"".join(parts)}</div>'
 
 
+def failed_part(results):
+    rows = [[esc(name), text_cell(why)] for name, why in results.failed.items()]
+    return section("Methods that failed", table(["method", "why"], rows)) if rows else ""
+
+
 def summary_part(results):
     method = main_method(results)
     if not method:
@@ -275,8 +280,8 @@ def bench_part(bench):
 
 def results_page(results, extra):
     body = "".join(part(results) for part in (
-        summary_part, accuracy_part, roc_part, training_part, steps_part, cost_part, metrics_part,
-        provenance_part))
+        summary_part, failed_part, accuracy_part, roc_part, training_part, steps_part, cost_part,
+        metrics_part, provenance_part))
     return page("Unlearning report", results.path, body + extra)
 
 

@@ -93,6 +93,19 @@ runs 0 '^\| iau \| 2 \|.*\| [12]\.[0-9]+ ± [0-9.]+ \|$' table.py seeds/campaign
 runs 0 '^report: seeds.html$' report.py seeds/campaign.h5 -o seeds.html
 holds seeds.html 'Methods beside each other' 'Forgetting against usefulness' 'Ranking' 'removal gap' 'mean TPR over runs' 'Time of each method'
 verdict "the report puts methods beside each other" $?
+sed -e 's/, correction: off}/, correction: off}, {name: wild, method: ascent, lr: 1e30}/' -e '/^campaign:/d' -e 's/dir: camp}/dir: wild}/' camp.yaml \
+    >wild.yaml
+echo 'campaign: {grid: {forget.seed: [1, 2]}}' >>wild.yaml
+launch 2 "$IAU" -q run wild.yaml >said 2>&1
+[ $? -eq 1 ]
+verdict "a campaign with a method that runs off" $?
+runs 0 '^report: wild.html$' report.py wild/campaign.h5 -o wild.html
+holds wild.html 'Methods that failed' 'is not finite or too large' && [ "$(grep -o '>wild</td>' wild.html | wc -l)" -eq 2 ]
+verdict "the report of a campaign names methods that failed" $?
+runs 0 '^report: wild.html$' report.py wild/tasks/*1*/results.h5 -o wild.html
+holds wild.html 'Methods that failed' 'is not finite or too large' 'All metrics'
+verdict "the report of a run, too" $?
+runs 0 '^ia +0\.' table.py wild/tasks/*1*/results.h5
 "$PYTHON" "$analysis/report.py" seeds/campaign.h5 --picture seeds.png >said 2>&1 && head -c 8 seeds.png | grep -q PNG
 verdict "the picture of a campaign" $? said
 "$PYTHON" - seeds/campaign.h5 >said 2>&1 <<'END_PYTHON'

@@ -80,6 +80,26 @@ static void the_same_failure_everywhere_is_told_once(void)
     free(text);
 }
 
+/* Whichever rank has told it, and whoever told the one before. */
+static void what_one_rank_has_told_all_know_once(void)
+{
+    char reason[REASON_CHARS];
+    for (int failing = 0; failing < 2 * test_comm.size; failing++) {
+        char expected[64];
+        int rc = IAU_OK;
+        snprintf(expected, sizeof expected, "no number in step %d", failing);
+        if (test_comm.rank == failing % test_comm.size)
+            rc = FAIL(IAU_ERR_NUMERIC, "%s", expected);
+        capture_start();
+        comm_agree(&test_comm, rc);
+        free(capture_stop());
+        comm_error_shown(&test_comm, reason);
+        CU_ASSERT_STRING_EQUAL(reason, expected);
+        comm_error_shown(&test_comm, reason);
+        CU_ASSERT_STRING_EQUAL(reason, "");
+    }
+}
+
 static void the_worst_code_wins(void)
 {
     int last = test_comm.size - 1;
@@ -301,6 +321,7 @@ int main(int argc, char **argv)
         {"one failing rank gives one code and one line",
          one_failing_rank_gives_one_code_and_one_line},
         {"the same failure everywhere is told once", the_same_failure_everywhere_is_told_once},
+        {"what one rank has told all know, once", what_one_rank_has_told_all_know_once},
         {"the worst code wins", the_worst_code_wins},
         {"one stop request stops all", one_stop_request_stops_all},
         {"memory failure on one rank reaches all", memory_failure_on_one_rank_reaches_all},

@@ -40,7 +40,8 @@ struct campaign {
 struct standing {
     enum run_outcome outcome;      /* RUN_UNKNOWN: missing */
     int is_of_requeued;            /* done by this job before it was requeued */
-    char note[REASON_CHARS + 256]; /* who works on it, or why it failed */
+    int n_failed;                  /* methods that have failed in a task that is done */
+    char note[REASON_CHARS + 256]; /* who works on it, why it failed, or which methods and why */
 };
 
 /** Collective. Read a config and expand its grid; every task's settings are checked. `c` is empty

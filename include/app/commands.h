@@ -1,4 +1,5 @@
-/* The commands, each a short list of phases. All are collective and return agreed codes. */
+/* The commands, each a short list of phases. All are collective and return agreed codes:
+ * IAU_INCOMPLETE where methods have failed and all else is done (failure.h). */
 #ifndef IAU_APP_COMMANDS_H
 #define IAU_APP_COMMANDS_H
 
@@ -22,7 +23,8 @@ int command_inspect(const struct cli *cli, const struct comm *comm);
 int evaluate_check_target(const struct job *job);
 /** Collective. IAU_ERR_IO if no model file of the stages is there to be evaluated. */
 int evaluate_check_models(const struct job *job, const struct stage_list *stages);
-/** Collective. Evaluate every model file that is there, write results.h5, print the table.
+/** Collective. Evaluate every model file that is there, write results.h5, print the table. Methods
+ * that have failed are named in both; one whose outputs run off is counted as such (failure.h).
  *  @param audit  whose shadows help with it, as far as they are there, or NULL */
 int evaluate_stages(struct job *job, const struct stage_list *stages, const struct audit *audit);
 /** Collective. What the command would do: rows, memory and work a rank, files, estimated time. Runs

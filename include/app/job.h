@@ -27,6 +27,8 @@ struct job {
     char retain_digest[DIGEST_CHARS]; /* of the retained ones */
     struct machine machine;           /* the ranks' hosts */
     struct progress progress;
+    int n_failed;     /* methods that have failed, */
+    char failed[512]; /* and their names */
 };
 
 /** Collective. Read and check settings and data; with `may_import`, import a missing data set first

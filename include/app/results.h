@@ -11,8 +11,9 @@
 
 /* One model. */
 struct entry {
-    const struct stage *stage; /* borrowed; NULL where the file is not there */
-    struct model_file file;
+    const struct stage *stage;  /* borrowed; NULL where there is no model to speak of */
+    char failure[REASON_CHARS]; /* why, of a method that has failed; "": the file is not there */
+    struct model_file file;     /* of one that has failed, rank 0: a record with its settings */
     struct evaluation evaluation;
     struct findings findings; /* of the audit */
     struct metrics metrics;   /* rank 0; without, then with the gaps to the retrained twin */

@@ -6,11 +6,11 @@
 
 #include <pthread.h>
 
+#include "core/error.h"
 #include "io/scheduler.h"
 #include "par/comm.h"
 
 enum run_outcome { RUN_UNKNOWN, RUN_RUNNING, RUN_DONE, RUN_FAILED, RUN_STOPPED };
-enum { REASON_CHARS = 512 };
 
 struct run_state {
     char *path;      /* owned; NULL on ranks other than 0 */
@@ -39,7 +39,8 @@ struct run_seen {
 int run_state_begin(struct run_state *s, const char *folder, const char *name, double silence_s,
                     const struct comm *comm);
 /** Collective. Rank 0 writes the outcome that belongs to the code `rc`, with the error line that a
- * rank has printed. A file that cannot be written is only warned about. */
+ * rank has printed. IAU_INCOMPLETE counts as done: the results say which methods have failed. A
+ * file that cannot be written is only warned about. */
 void run_state_end(struct run_state *s, int rc, const struct comm *comm);
 /** Local. Read the file that run_state_begin has made. @return IAU_OK, also where there is none, or
  * IAU_ERR_MEM; a damaged file counts as none */

@@ -17,7 +17,7 @@ struct stage {
     struct train_opts train; /* what it, or its origin, is trained with */
     char *folder;            /* owned; of its files, as config_folder says */
     char *name;              /* owned */
-    char *path, *restart_path, *origin_path; /* owned */
+    char *path, *restart_path, *failure_path, *origin_path; /* owned */
 };
 
 struct stage_list {
@@ -75,7 +75,8 @@ int stage_preview(const struct job *job, const struct stage *s, unsigned kinds,
  * them, and can each write its file and train on its samples? @return an agreed code, and nothing
  * is changed */
 int stage_check_all(const struct job *job, const struct stage_list *l, unsigned kinds);
-/** Collective. Make the file unless it is there. */
+/** Collective. Make the file unless it is there. A method whose numbers run off is no error: the
+ * job counts it, its restart files go, and failure_write keeps why. */
 int stage_run(struct job *job, const struct stage *s);
 
 #endif

@@ -7,6 +7,7 @@
 #define IAU_ERROR_LIST(X)                                                \
     X(IAU_OK, 0)          /* done */                                     \
     X(IAU_STOPPED, 75)    /* stopped early; may go on */                 \
+    X(IAU_INCOMPLETE, 1)  /* methods have failed; all else is done */    \
     X(IAU_ERR_USAGE, 2)   /* wrong command line */                       \
     X(IAU_ERR_CONFIG, 2)  /* wrong setting */                            \
     X(IAU_ERR_EXISTS, 1)  /* an output is in the way */                  \
@@ -24,6 +25,9 @@ enum iau_error {
     IAU_ERROR_LIST(X)
 #undef X
 };
+
+/* Room for a message that is kept in a file. */
+enum { REASON_CHARS = 512 };
 
 /** Local. Remember file, line and message of an error on this thread; the first one since
  * `error_clear` stays. Control characters in it become blanks.

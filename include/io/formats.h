@@ -11,6 +11,7 @@
 #define RESTART_FORMAT  "iau-restart"
 #define CAMPAIGN_FORMAT "iau-campaign"
 #define STATE_FORMAT    "iau-state"
+#define FAILURE_FORMAT  "iau-failure"
 #define SHADOW_FORMAT   "iau-shadow"
 
 /** Local. What people call a file of this format, NULL for one that is no record's: a dataset file

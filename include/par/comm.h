@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/error.h"
+
 struct comm {
     MPI_Comm mpi; /* owned; a duplicate of the world or a part of it, or MPI_COMM_NULL when empty */
     int rank, size;
@@ -32,6 +34,9 @@ void comm_free(struct comm *part);
  * keeps its message, so that the agreement over the whole that follows prints one line, whatever
  * the number of parts that failed. Who goes on in a part after an error calls error_clear. */
 int comm_agree(const struct comm *c, int rc);
+/** Collective. The error line that ranks have printed since they last forgot it, of the lowest one
+ * that has, on every rank; "" without one. All forget it. */
+void comm_error_shown(const struct comm *c, char reason[REASON_CHARS]);
 /** Collective. Whether any rank was asked to stop. */
 int comm_stop_requested(const struct comm *c);
 /** Collective. x[0..n) becomes its sum over ranks, in place, on every rank. Same bits in any order.

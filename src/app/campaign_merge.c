@@ -23,7 +23,7 @@ struct column {
 
 struct row {
     int64_t task;
-    char *model, *kind, *origin, *digest; /* owned */
+    char *model, *kind, *origin, *digest, *failed; /* owned */
 };
 
 struct merge {
@@ -34,6 +34,11 @@ struct merge {
     struct column *column; /* owned */
 };
 
+/* What campaign.h5 is made of; of methods that have failed there is only the reason. */
+struct tables {
+    struct merge models, trials, failed;
+};
+
 static void merge_free(struct merge *m)
 {
     for (int64_t i = 0; i < m->n_row; i++) {
@@ -41,6 +46,7 @@ static void merge_free(struct merge *m)
         free(m->row[i].kind);
         free(m->row[i].origin);
         free(m->row[i].digest);
+        free(m->row[i].failed);
     }
     for (int i = 0; i < m->n_column; i++) {
         free(m->column[i].path);
@@ -158,10 +164,13 @@ static int add_row(struct merge *m, int64_t task, const struct record *r, const 
         m->column[i].value[m->n_row] = NAN;
     snprintf(path, sizeof path, "/methods/%s", name);
     struct row *row = &m->row[m->n_row++];
-    *row = (struct row){task, mem_strdup(name), mem_strdup(record_text(r, path, "kind", "")),
+    *row = (struct row){task,
+                        mem_strdup(name),
+                        mem_strdup(record_text(r, path, "kind", "")),
                         mem_strdup(record_text(r, path, "origin", "")),
-                        mem_strdup(record_text(r, path, "model_digest", ""))};
-    if (!row->model || !row->kind || !row->origin || !row->digest)
+                        mem_strdup(record_text(r, path, "model_digest", "")),
+                        mem_strdup(record_text(r, path, "failed", ""))};
+    if (!row->model || !row->kind || !row->origin || !row->digest || !row->failed)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a row"));
 out:
     return rc;
@@ -205,24 +214,37 @@ out:
     return rc;
 }
 
+/* One model of a task's results, or why there is none. */
+static int add_rows(struct tables *t, int64_t task, const struct record *r, const char *name)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/methods/%s", name);
+    const char *reason = record_text(r, path, "failed", NULL);
+    if (reason) {
+        log_warn("task %lld has no row of %s, which failed: %s", (long long)task, name, reason);
+        return add_row(&t->failed, task, r, name);
+    }
+    int rc = add_model(&t->models, task, r, name);
+    return rc == IAU_OK ? add_trials(&t->trials, task, r, name) : rc;
+}
+
 /* The models of a task in the order of its stages: origins, twins, methods. */
-static int add_task(struct merge *m, struct merge *trials, int64_t task)
+static int add_task(struct tables *t, const struct campaign *c, int64_t task)
 {
     int rc = IAU_OK;
     struct record r = {0};
     struct config cfg = {0};
-    char *path = job_path(m->c->task[task].folder, "results", ".h5"), *name = NULL;
+    char *path = job_path(c->task[task].folder, "results", ".h5"), *name = NULL;
     if (!path)
         TRY(FAIL(IAU_ERR_MEM, "no memory for a file name"));
-    TRY(campaign_config(m->c, task, &cfg));
+    TRY(campaign_config(c, task, &cfg));
     TRY(record_read(&r, path));
     for (int kind = STAGE_ORIGIN; kind <= STAGE_METHOD; kind++)
         for (int i = 0; i < stage_count(&cfg, (enum stage_kind)kind); i++) {
             name = stage_name(&cfg, (enum stage_kind)kind, i);
             if (!name)
                 TRY(FAIL(IAU_ERR_MEM, "no memory for a name"));
-            TRY(add_model(m, task, &r, name));
-            TRY(add_trials(trials, task, &r, name));
+            TRY(add_rows(t, task, &r, name));
             free(name);
             name = NULL;
         }
@@ -253,7 +275,8 @@ static int write_texts(const struct merge *m, struct record *out, const char *pa
 static const char *pick_name(const struct merge *m, int64_t i, int which)
 {
     const struct row *r = &m->row[i];
-    return which == 0 ? r->model : which == 1 ? r->kind : which == 2 ? r->origin : r->digest;
+    const char *const text[] = {r->model, r->kind, r->origin, r->digest, r->failed};
+    return text[which];
 }
 
 static const char *pick_setting(const struct merge *m, int64_t i, int axis)
@@ -336,20 +359,33 @@ out:
     return rc;
 }
 
-static int write_file(const struct merge *m, const struct merge *trials, const char *path,
+static int write_failed(const struct merge *f, struct record *out)
+{
+    int rc = IAU_OK;
+    if (f->n_row == 0)
+        return IAU_OK;
+    TRY(write_tasks(f, out, "/failed/task"));
+    TRY(write_texts(f, out, "/failed/model", pick_name, 0));
+    TRY(write_texts(f, out, "/failed/reason", pick_name, 4));
+out:
+    return rc;
+}
+
+static int write_file(const struct tables *t, const struct campaign *c, const char *path,
                       int64_t n_merged)
 {
     int rc = IAU_OK;
     char digest[DIGEST_CHARS];
     struct record out = {0};
-    TRY(write_rows(m, &out));
-    TRY(write_trials(trials, &out));
+    TRY(write_rows(&t->models, &out));
+    TRY(write_trials(&t->trials, &out));
+    TRY(write_failed(&t->failed, &out));
     TRY(format_digest(CAMPAIGN_FORMAT, &out, digest));
     TRY(record_set_text(&out, "/", "format", CAMPAIGN_FORMAT));
     TRY(record_set_text(&out, "/", "digest", digest));
-    TRY(record_set_i64(&out, "/", "tasks", m->c->grid.n_task));
+    TRY(record_set_i64(&out, "/", "tasks", c->grid.n_task));
     TRY(record_set_i64(&out, "/", "tasks_merged", n_merged));
-    TRY(record_set_text(&out, "/provenance", "config", m->c->text));
+    TRY(record_set_text(&out, "/provenance", "config", c->text));
     TRY(record_set_text(&out, "/provenance", "version", version_text()));
     TRY(record_write(&out, path));
 out:
@@ -390,7 +426,7 @@ int campaign_merge(const struct campaign *c)
 {
     int rc = IAU_OK;
     int64_t n_done;
-    struct merge m = {.c = c}, trials = {.c = c};
+    struct tables t = {.models.c = c, .trials.c = c, .failed.c = c};
     char *done = mem_alloc(c->grid.n_task, 1), *path = job_path(c->dir, "campaign", ".h5");
     if (!done || !path)
         TRY(FAIL(IAU_ERR_MEM, "no memory to merge"));
@@ -398,12 +434,13 @@ int campaign_merge(const struct campaign *c)
     TRY(format_check_target(path, CAMPAIGN_FORMAT, c->cli->force));
     for (int64_t k = 0; k < c->grid.n_task; k++)
         if (done[k])
-            TRY(add_task(&m, &trials, k));
-    TRY(write_file(&m, &trials, path, n_done));
-    log_line("%lld tasks, %lld rows: %s", (long long)n_done, (long long)m.n_row, path);
+            TRY(add_task(&t, c, k));
+    TRY(write_file(&t, c, path, n_done));
+    log_line("%lld tasks, %lld rows: %s", (long long)n_done, (long long)t.models.n_row, path);
 out:
-    merge_free(&m);
-    merge_free(&trials);
+    merge_free(&t.models);
+    merge_free(&t.trials);
+    merge_free(&t.failed);
     free(done);
     free(path);
     return rc;

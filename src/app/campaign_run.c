@@ -118,23 +118,24 @@ out:
 }
 
 /* Rank 0 looks; all know. With --force only what this job itself has done counts. */
-static int is_done(const struct campaign *c, int64_t number, int is_stage, int *done)
+static int is_done(const struct campaign *c, int64_t number, int is_stage, struct standing *s,
+                   int *done)
 {
     int rc = IAU_OK;
-    struct standing s = {.outcome = RUN_UNKNOWN};
+    *s = (struct standing){.outcome = RUN_UNKNOWN};
     if (c->comm->rank == 0)
-        rc =
-            is_stage ? campaign_look_at_stage(c, number, &s) : campaign_look_at_task(c, number, &s);
+        rc = is_stage ? campaign_look_at_stage(c, number, s) : campaign_look_at_task(c, number, s);
     rc = comm_agree(c->comm, rc);
-    *done = s.outcome == RUN_DONE && (!c->cli->force || s.is_of_requeued);
-    comm_bcast(c->comm, done, sizeof *done, 0);
+    comm_bcast(c->comm, s, sizeof *s, 0);
+    *done = s->outcome == RUN_DONE && (!c->cli->force || s->is_of_requeued);
     return rc;
 }
 
 static int run_stage(const struct campaign *c, int64_t i)
 {
     const struct shared *s = &c->shared[i];
-    int done, rc = is_done(c, i, 1, &done);
+    struct standing standing;
+    int done, rc = is_done(c, i, 1, &standing, &done);
     if (rc != IAU_OK)
         return rc;
     log_line("stage %lld of %lld: %s %s in %s%s", (long long)i, (long long)c->n_shared,
@@ -146,10 +147,14 @@ static int run_task(const struct campaign *c, int64_t k)
 {
     char *text = grid_describe(&c->grid, k);
     int done = 0, rc = IAU_OK;
+    struct standing standing;
     TRY(comm_agree(c->comm, text ? IAU_OK : FAIL(IAU_ERR_MEM, "no memory for a line")));
-    TRY(is_done(c, k, 0, &done));
+    TRY(is_done(c, k, 0, &standing, &done));
     log_line("task %lld of %lld: %s%s", (long long)k, (long long)c->grid.n_task, text,
              done ? ", already done" : "");
+    if (done && standing.n_failed) /* what running it has ended with, too */
+        TRY(comm_agree(c->comm,
+                       FAIL(IAU_INCOMPLETE, "task %lld: %s", (long long)k, standing.note)));
     if (done)
         goto out;
     TRY(comm_agree(c->comm, c->comm->rank == 0 ? print_by_hand(c, k) : IAU_OK));
@@ -198,9 +203,11 @@ int command_run_config(const struct cli *cli, const struct comm *comm)
         goto out;
     }
     TRY(campaign_open(&c, cli, comm));
-    TRY(run(&c));
-    if (!cli->dry_run)
-        TRY(comm_agree(comm, comm->rank == 0 ? campaign_merge(&c) : IAU_OK));
+    rc = run(&c);
+    if ((rc == IAU_OK || rc == IAU_INCOMPLETE) && !cli->dry_run) {
+        int merged = comm_agree(comm, comm->rank == 0 ? campaign_merge(&c) : IAU_OK);
+        rc = merged != IAU_OK ? merged : rc;
+    }
 out:
     campaign_close(&c);
     free(text);

@@ -29,27 +29,41 @@ static int is_same_model(const char *file, const char *digest, int *same)
     return IAU_OK;
 }
 
-/* One model of a task's results. */
-static int has_model(const struct record *r, const struct config *cfg, enum stage_kind kind,
-                     int index, int *has)
+/* What is there of an output: a file, which can be read, and was made with the settings of now. */
+struct found {
+    int there, readable, fits;
+    int is_of_requeued; /* output_is_of_requeued */
+    int n_failed;       /* methods, named with the reasons in `failed` */
+    char failed[REASON_CHARS];
+};
+
+/* A method that has made no model is named with the reason. */
+static void note_failure(const char *name, const char *reason, struct found *found)
+{
+    size_t at = strlen(found->failed);
+    snprintf(found->failed + at, sizeof found->failed - at, "%s%s: %s",
+             at ? "; " : "failed methods: ", name, reason);
+    found->n_failed++;
+}
+
+/* One model of a task's results, or why there is none; does it fit the config? */
+static int find_model(const struct record *r, const struct config *cfg, enum stage_kind kind,
+                      int index, struct found *found)
 {
     char path[300], *name = stage_name(cfg, kind, index);
     const char *given = kind == STAGE_ORIGIN ? cfg->origin[index].file : NULL;
     if (!name)
         return FAIL(IAU_ERR_MEM, "no memory for a name");
     snprintf(path, sizeof path, "/methods/%s", name);
+    const char *reason = record_text(r, path, "failed", NULL);
+    int rc = stage_fits(cfg, kind, index, record_text(r, path, "settings", NULL), &found->fits);
+    if (rc == IAU_OK && found->fits && given)
+        rc = is_same_model(given, record_text(r, path, "model_digest", ""), &found->fits);
+    if (rc == IAU_OK && reason)
+        note_failure(name, reason, found);
     free(name);
-    int rc = stage_fits(cfg, kind, index, record_text(r, path, "settings", NULL), has);
-    if (rc == IAU_OK && *has && given)
-        rc = is_same_model(given, record_text(r, path, "model_digest", ""), has);
     return rc;
 }
-
-/* What is there of an output: a file, which can be read, and was made with the settings of now. */
-struct found {
-    int there, readable, fits;
-    int is_of_requeued; /* output_is_of_requeued */
-};
 
 /* Read the attributes of an output's file, if it is there and whole. */
 static int look_at_file(struct record *r, const char *path, struct found *found)
@@ -64,7 +78,8 @@ static int look_at_file(struct record *r, const char *path, struct found *found)
     return IAU_OK;
 }
 
-/* The results in FOLDER: do they hold every model of the task's config, made with its settings? */
+/* The results in FOLDER: do they tell of every model of the task's config, made with its settings?
+ */
 static int find_results(const struct config *cfg, const char *folder, struct found *found)
 {
     int rc = IAU_OK;
@@ -77,7 +92,7 @@ static int find_results(const struct config *cfg, const char *folder, struct fou
         found->readable && strcmp(record_text(&r, "/", "format", ""), RESULTS_FORMAT) == 0;
     for (int kind = STAGE_ORIGIN; kind <= STAGE_METHOD; kind++)
         for (int i = 0; i < stage_count(cfg, (enum stage_kind)kind) && found->fits; i++)
-            TRY(has_model(&r, cfg, (enum stage_kind)kind, i, &found->fits));
+            TRY(find_model(&r, cfg, (enum stage_kind)kind, i, found));
 out:
     record_free(&r);
     free(path);
@@ -190,7 +205,10 @@ int campaign_look_at_task(const struct campaign *c, int64_t task, struct standin
         goto out;
     TRY(find_results(&cfg, folder, &found));
     if (found.fits) {
-        *s = (struct standing){.outcome = RUN_DONE, .is_of_requeued = found.is_of_requeued};
+        *s = (struct standing){.outcome = RUN_DONE,
+                               .is_of_requeued = found.is_of_requeued,
+                               .n_failed = found.n_failed};
+        snprintf(s->note, sizeof s->note, "%s", found.failed);
     } else if (seen.outcome == RUN_DONE || (found.readable && seen.outcome == RUN_UNKNOWN)) {
         s->outcome = RUN_FAILED;
         snprintf(s->note, sizeof s->note,
@@ -287,7 +305,8 @@ out:
 
 static int print_all(const struct campaign *c, const struct overview *o)
 {
-    int64_t count[N_OUTCOME] = {0};
+    int64_t count[N_OUTCOME] = {0}, n_partly = 0;
+    char partly[64] = "";
     log_line("campaign %s: %lld tasks, %lld shared stages, in %s", c->cli->config,
              (long long)c->grid.n_task, (long long)c->n_shared, c->dir);
     for (int64_t i = 0; i < c->n_shared; i++)
@@ -300,12 +319,15 @@ static int print_all(const struct campaign *c, const struct overview *o)
         if (!text)
             return FAIL(IAU_ERR_MEM, "no memory for a line");
         count[s->outcome]++;
+        n_partly += s->n_failed > 0;
         log_line("task %5lld  %-8s %s%s%s", (long long)k, outcome_word[s->outcome], text,
                  *s->note ? "; " : "", s->note);
         free(text);
     }
-    log_line("%lld done, %lld running, %lld failed, %lld stopped, %lld missing",
-             (long long)count[RUN_DONE], (long long)count[RUN_RUNNING],
+    if (n_partly)
+        snprintf(partly, sizeof partly, " (%lld with failed methods)", (long long)n_partly);
+    log_line("%lld done%s, %lld running, %lld failed, %lld stopped, %lld missing",
+             (long long)count[RUN_DONE], partly, (long long)count[RUN_RUNNING],
              (long long)count[RUN_FAILED], (long long)count[RUN_STOPPED],
              (long long)count[RUN_UNKNOWN]);
     return IAU_OK;

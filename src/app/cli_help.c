@@ -40,7 +40,8 @@ static const char overview[] =
 static const char exit_status[] =
     "Exit status:\n"
     "  0   done, or done already\n"
-    "  1   failed; the outputs there were before are unchanged\n"
+    "  1   failed; the outputs there were before are unchanged. Where only methods\n"
+    "      failed, because their numbers run off, the others are done and evaluated\n"
     "  2   wrong command line or setting, a build for another CPU, or ranks\n"
     "      that do not fit together\n"
     "  75  stopped early by SIGUSR1 or SIGTERM: run it again to do the rest; training\n"

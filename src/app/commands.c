@@ -1,6 +1,7 @@
 /* train, unlearn, evaluate and run: the stages of a config, in order. */
 #include "app/commands.h"
 
+#include "app/failure.h"
 #include "core/error.h"
 
 int command_import(const struct cli *cli, const struct comm *comm)
@@ -54,6 +55,14 @@ out:
     return rc;
 }
 
+static int count_methods(const struct stage_list *stages)
+{
+    int n = 0;
+    for (int i = 0; i < stages->n; i++)
+        n += stages->stage[i].kind == STAGE_METHOD;
+    return n;
+}
+
 static int run_course(const struct cli *cli, const struct comm *comm, const struct course *c)
 {
     int rc = IAU_OK;
@@ -83,6 +92,7 @@ static int run_course(const struct cli *cli, const struct comm *comm, const stru
         TRY(audit_run(audit));
     if (c->evaluates)
         TRY(evaluate_stages(&job, &stages, audit));
+    TRY(failure_report(&job, count_methods(&stages), !c->evaluates));
 out:
     job_audit_close(&shadows);
     stage_list_free(&stages);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/commands.h"
+#include "app/failure.h"
 #include "app/results.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -54,6 +55,9 @@ static int load_all(struct results *r)
         int64_t there = job->comm->rank == 0 ? file_exists(s->path) : 0;
         comm_bcast(job->comm, &there, sizeof there, 0);
         size_t at = strlen(missing);
+        TRY(failure_read(job, s, &r->entry[i].file.record, r->entry[i].failure));
+        if (*r->entry[i].failure)
+            continue;
         if (!there)
             snprintf(missing + at, sizeof missing - at, "%s%s", at ? ", " : "", s->name);
         else
@@ -88,6 +92,28 @@ out:
     return rc;
 }
 
+/* Evaluate all; a method's model whose outputs run off is none to speak of. */
+static int evaluate_all(struct results *r)
+{
+    int rc = IAU_OK;
+    for (int i = 0; i < r->stages->n; i++) {
+        struct entry *entry = &r->entry[i];
+        const struct stage *s = entry->stage;
+        if (!s)
+            continue;
+        TRY(job_check_stop(r->job, "evaluating", s->name));
+        rc = evaluate_entry(r, entry);
+        if (rc == IAU_ERR_NUMERIC && s->kind == STAGE_METHOD) {
+            failure_count(r->job, s, entry->failure);
+            entry->stage = NULL;
+            rc = IAU_OK;
+        }
+        TRY(rc);
+    }
+out:
+    return rc;
+}
+
 int evaluate_check_target(const struct job *job)
 {
     int rc = IAU_OK;
@@ -116,11 +142,7 @@ int evaluate_stages(struct job *job, const struct stage_list *stages, const stru
         TRY(evidence_open(&r.evidence, audit));
     TRY(comm_agree(job->comm,
                    job->comm->rank == 0 ? file_make_directory(job->cfg.output.dir) : IAU_OK));
-    for (int i = 0; i < stages->n; i++)
-        if (r.entry[i].stage) {
-            TRY(job_check_stop(job, "evaluating", stages->stage[i].name));
-            TRY(evaluate_entry(&r, &r.entry[i]));
-        }
+    TRY(evaluate_all(&r));
     rc = job->comm->rank == 0 ? results_complete(&r) : IAU_OK;
     if (rc == IAU_OK && job->comm->rank == 0)
         rc = results_write(&r, path);

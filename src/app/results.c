@@ -163,18 +163,40 @@ static const char *what_it_is(const struct config *cfg, const struct stage *s)
     return method_of(s->kind == STAGE_METHOD ? cfg->method[s->index].method : METHOD_RETRAIN)->help;
 }
 
+/* What is said of every model, also of one that failed. @param[out] path  where */
+static int describe_stage(const struct results *r, int i, struct record *out, char path[256])
+{
+    int rc = IAU_OK;
+    const struct stage *s = &r->stages->stage[i];
+    const struct config *cfg = &r->job->cfg;
+    const struct record *from = &r->entry[i].file.record;
+    snprintf(path, 256, "/methods/%s", s->name);
+    TRY(record_set_text(out, path, "kind", stage_kind_name(s->kind)));
+    TRY(record_set_i64(out, path, "order", i));
+    TRY(record_set_text(out, path, "what", what_it_is(cfg, s)));
+    TRY(record_set_text(out, path, "origin", cfg->origin[s->origin].name));
+    TRY(record_set_text(out, path, "settings", record_text(from, "/", "settings", "")));
+out:
+    return rc;
+}
+
+static int describe_failure(const struct results *r, int i, struct record *out)
+{
+    int rc = IAU_OK;
+    char path[256];
+    TRY(describe_stage(r, i, out, path));
+    TRY(record_set_text(out, path, "failed", r->entry[i].failure));
+out:
+    return rc;
+}
+
 static int describe_entry(const struct results *r, const struct entry *entry, struct record *out)
 {
     int rc = IAU_OK;
     const struct stage *s = entry->stage;
-    const struct config *cfg = &r->job->cfg;
     const struct record *from = &entry->file.record;
     char path[256];
-    snprintf(path, sizeof path, "/methods/%s", s->name);
-    TRY(record_set_text(out, path, "kind", stage_kind_name(s->kind)));
-    TRY(record_set_i64(out, path, "order", entry - r->entry));
-    TRY(record_set_text(out, path, "what", what_it_is(cfg, s)));
-    TRY(record_set_text(out, path, "origin", cfg->origin[s->origin].name));
+    TRY(describe_stage(r, (int)(entry - r->entry), out, path));
     TRY(record_set_text(out, path, "file", s->path));
     TRY(record_set_text(out, path, "model_digest", entry->file.digest));
     if (entry->file.model.n > 1) {
@@ -182,7 +204,6 @@ static int describe_entry(const struct results *r, const struct entry *entry, st
         TRY(record_set_text(out, path, "aggregate",
                             entry->file.model.rule == AGGREGATE_VOTE ? "vote" : "mean"));
     }
-    TRY(record_set_text(out, path, "settings", record_text(from, "/", "settings", "")));
     snprintf(path, sizeof path, stage_counts_epochs(r->job, s) ? "/epochs/%s" : "/steps/%s",
              s->name);
     TRY(copy_arrays(out, from, "/history", path));
@@ -235,6 +256,8 @@ int results_write(const struct results *r, const char *path)
     int same_bytes = r->job->machine.same_bytes;
     for (int i = 0; i < r->stages->n; i++) {
         const struct entry *entry = &r->entry[i];
+        if (*entry->failure)
+            TRY(describe_failure(r, i, &out));
         if (!entry->stage)
             continue;
         same_bytes = same_bytes &&

@@ -105,8 +105,9 @@ static int widest_name(const struct results *r)
 {
     int chars = 12;
     for (int i = 0; i < r->stages->n; i++)
-        if (r->entry[i].stage && (int)strlen(r->entry[i].stage->name) > chars)
-            chars = (int)strlen(r->entry[i].stage->name);
+        if ((r->entry[i].stage || *r->entry[i].failure) &&
+            (int)strlen(r->stages->stage[i].name) > chars)
+            chars = (int)strlen(r->stages->stage[i].name);
     for (int i = 0; i < r->job->cfg.n_origin; i++) {
         int n = (int)strlen(r->job->cfg.origin[i].name) + 7;
         chars = r->floor[i].n && n > chars ? n : chars;
@@ -122,6 +123,8 @@ void results_print(const struct results *r)
     for (int i = 0; i < r->stages->n; i++)
         if (r->entry[i].stage)
             print_entry(r, &r->entry[i], name_chars);
+        else if (*r->entry[i].failure)
+            log_line("%-*s  failed: %s", name_chars, r->stages->stage[i].name, r->entry[i].failure);
     for (int i = 0; i < r->job->cfg.n_origin; i++) {
         print_floor(r, i, name_chars);
         n_floor += r->floor[i].n > 0;

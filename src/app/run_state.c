@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,23 +110,13 @@ int run_state_begin(struct run_state *s, const char *folder, const char *name, d
     return comm_agree(comm, comm->rank == 0 ? begin_on_root(s, folder, name, comm->size) : IAU_OK);
 }
 
-/* Collective. The error line of the lowest rank that has printed one, on every rank. */
-static void share_reason(char reason[REASON_CHARS], const struct comm *comm)
-{
-    int64_t who = *error_shown() ? comm->rank : INT_MAX;
-    snprintf(reason, REASON_CHARS, "%s", error_shown());
-    comm_min_i64(comm, &who, 1);
-    if (who < comm->size)
-        comm_bcast(comm, reason, REASON_CHARS, (int)who);
-}
-
 void run_state_end(struct run_state *s, int rc, const struct comm *comm)
 {
     char reason[REASON_CHARS];
-    enum run_outcome outcome = rc == IAU_OK        ? RUN_DONE
-                               : rc == IAU_STOPPED ? RUN_STOPPED
-                                                   : RUN_FAILED;
-    share_reason(reason, comm);
+    enum run_outcome outcome = rc == IAU_OK || rc == IAU_INCOMPLETE ? RUN_DONE
+                               : rc == IAU_STOPPED                  ? RUN_STOPPED
+                                                                    : RUN_FAILED;
+    comm_error_shown(comm, reason);
     if (!s->path)
         return;
     pthread_mutex_lock(&s->lock);

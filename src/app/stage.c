@@ -54,11 +54,12 @@ static int fill(struct stage *s, const struct job *job, enum stage_kind kind, in
     if (s->folder && s->name && origins) {
         s->path = s->is_given ? mem_strdup(given) : job_path(s->folder, s->name, ".h5");
         s->restart_path = job_path(s->folder, s->name, ".restart.h5");
+        s->failure_path = job_path(s->folder, s->name, ".failed.h5");
         s->origin_path =
             given ? mem_strdup(given) : job_path(origins, cfg->origin[origin].name, ".h5");
     }
     free(origins);
-    return s->path && s->restart_path && s->origin_path
+    return s->path && s->restart_path && s->failure_path && s->origin_path
                ? IAU_OK
                : FAIL(IAU_ERR_MEM, "no memory for file names");
 }
@@ -91,6 +92,7 @@ void stage_list_cut(struct stage_list *l, int n)
         free(s->name);
         free(s->path);
         free(s->restart_path);
+        free(s->failure_path);
         free(s->origin_path);
     }
 }

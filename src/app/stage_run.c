@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "app/failure.h"
 #include "app/model_file.h"
 #include "app/stage.h"
 #include "core/error.h"
@@ -97,6 +98,13 @@ static int remove_restart_files(const struct stage *s)
                                                         : rc;
 }
 
+/* Rank 0. What the model file takes the place of. */
+static int remove_other_files(const struct stage *s)
+{
+    int rc = remove_restart_files(s);
+    return rc == IAU_OK ? failure_remove(s) : rc;
+}
+
 /* Make and write; the restart files have served when the model file is in place. */
 static int make(struct job *job, const struct stage *s, const char *settings, int resume)
 {
@@ -117,10 +125,22 @@ static int make(struct job *job, const struct stage *s, const char *settings, in
     TRY(stage_trains(job, s) ? run_training(job, s, &restart, &e, &o)
                              : run_method(job, s, &restart, &e, &o));
     TRY(model_file_write(job, s, settings, &o, &e.cost, !restart.mixed));
-    TRY(comm_agree(job->comm, job->comm->rank == 0 ? remove_restart_files(s) : IAU_OK));
+    TRY(comm_agree(job->comm, job->comm->rank == 0 ? remove_other_files(s) : IAU_OK));
 out:
     outcome_free(&o);
     engine_free(&e);
+    return rc;
+}
+
+/* Other methods may do better. The restart files would only lead to the same end. */
+static int set_aside(struct job *job, const struct stage *s, const char *settings)
+{
+    char reason[REASON_CHARS];
+    int rc = IAU_OK;
+    failure_count(job, s, reason);
+    TRY(comm_agree(job->comm, job->comm->rank == 0 ? remove_restart_files(s) : IAU_OK));
+    TRY(failure_write(job, s, settings, reason));
+out:
     return rc;
 }
 
@@ -131,10 +151,14 @@ int stage_run(struct job *job, const struct stage *s)
     enum output_state state;
     TRY(stage_settings(job, s, &settings));
     TRY(stage_find(job, s, settings, &state));
-    if (state == OUTPUT_DONE)
+    if (state == OUTPUT_DONE) {
         log_line("%s  already done: %s", s->name, s->path);
-    else
-        TRY(make(job, s, settings, state == OUTPUT_RESUMABLE));
+        TRY(comm_agree(job->comm, job->comm->rank == 0 ? failure_remove(s) : IAU_OK));
+    } else {
+        rc = make(job, s, settings, state == OUTPUT_RESUMABLE);
+    }
+    if (rc == IAU_ERR_NUMERIC && s->kind == STAGE_METHOD)
+        rc = set_aside(job, s, settings);
 out:
     free(settings);
     return rc;

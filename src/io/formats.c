@@ -20,6 +20,7 @@ static const struct format {
     {SHADOW_FORMAT, "shadow model",
      (const char *const[]){"/params", "/buffers", "/targets", "/samples", NULL}, 0},
     {STATE_FORMAT, "state of a run", (const char *const[]){NULL}, 0},
+    {FAILURE_FORMAT, "failure of a method", (const char *const[]){NULL}, 0},
 };
 
 static const struct format *find(const char *name)

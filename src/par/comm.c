@@ -148,6 +148,16 @@ int comm_agree(const struct comm *c, int rc)
     return code;
 }
 
+void comm_error_shown(const struct comm *c, char reason[REASON_CHARS])
+{
+    int64_t who = *error_shown() ? c->rank : INT_MAX;
+    snprintf(reason, REASON_CHARS, "%s", error_shown());
+    error_forget_shown();
+    comm_min_i64(c, &who, 1);
+    if (who < c->size)
+        comm_bcast(c, reason, REASON_CHARS, (int)who);
+}
+
 int comm_stop_requested(const struct comm *c)
 {
     int64_t stop = stop_requested();

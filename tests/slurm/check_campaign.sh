@@ -93,4 +93,19 @@ verdict "a campaign without mishaps" $?
 [ "$(digest camp/campaign.h5)" = "$(digest wanted/campaign.h5)" ]
 verdict "the same bytes in every column" $?
 
+# --- a method that runs off: its task counts as done, is merged, and is not submitted again
+sed -e 's/method: iau, steps: 250, lr: 1e-6/method: neggrad_plus, epochs: 1/' -e 's/, steps: 800, lr: 1e-6//' -e 's/epochs: 12/epochs: 1/' \
+    -e 's/dir: camp}/dir: off}/' -e 's/grid: .*/grid: {methods.iau.lr: [0.001, 1.0e+30]}}/' camp.yaml >off.yaml
+read -r stage_job task_job merge_job < <(jobs/submit_campaign.sh --ntasks=1 off.yaml 2>said)
+ends "$merge_job" 300 COMPLETED "the merge after a task in which a method failed"
+states=$(squeue -h -t all -r -j "$task_job" -o '%K %T' | sort | tr '\n' ' ')
+[ "$states" = "0 COMPLETED 1 FAILED " ]
+verdict "its element has exit status 1: $states" $?
+grep -q '^2 tasks, 7 rows: off/campaign.h5$' "iau-merge-$merge_job.log"
+verdict "all other models were merged" $? "iau-merge-$merge_job.log"
+"${camp[@]}" status off.yaml >output 2>said && grep -qE '^task +1  done .*; failed methods: iau: .* is not finite or too large' output
+verdict "the status names it" $? output
+jobs/submit_campaign.sh off.yaml >output 2>&1 && grep -q '^nothing is left to do' output
+verdict "nothing is left of it" $? output
+
 finish "$suite"
