@@ -31,7 +31,6 @@ static void hand_open(struct hand *h, const struct method_run *r, int n_term)
     size_t bytes = (size_t)method_table.model.n_param * sizeof *h->w;
     *h = (struct hand){.w = mem_alloc(method_table.model.n_param, sizeof *h->w)};
     small_engine(&h->engine, &method_table, (int)r->train.unit, &test_comm);
-    h->engine.step_norm = NORM_FROZEN;
     REQUIRE(engine_teacher(&h->engine) == IAU_OK);
     for (int i = 0; i < 2; i++) {
         struct batch_opts opts = {.batch = batch[i], .unit = r->train.unit, .seed = r->opts.seed};
@@ -279,8 +278,9 @@ static void a_restart_file_of_another_run_is_refused(void)
 
 /* --- batch norm */
 
-/* Its statistics stay those of the origin, and a unit of any size will do. */
-static void check_batch_norm(const struct method_run *plain)
+/* In evaluation mode its statistics stay those of the origin, and a unit of any size will do; in
+ * training mode they move, on any number of ranks alike. */
+static void check_batch_norm(const struct method_run *plain, enum tuning_mode mode)
 {
     static const char *const lines[] = {"dense 9", "batchnorm", "relu", "dense classes"};
     struct text_list layers = {4, (char **)lines};
@@ -296,21 +296,39 @@ static void check_batch_norm(const struct method_run *plain)
         w[i] = 1 + 0.5f * w[i];
     r.model = &m;
     r.w = w;
+    r.opts.tuning.mode = mode;
+    r.train.unit = mode == TUNING_TRAIN ? GROUP_SAMPLES : r.train.unit;
     alone = r;
     alone.comm = small_self();
     method_execute(&r);
     method_execute(&alone);
     CU_ASSERT(method_same(&r, &alone));
     CU_ASSERT(memcmp(r.o.w, w, (size_t)m.n_param * sizeof *w) != 0);
-    CU_ASSERT(memcmp(r.o.w + m.n_param, w + m.n_param, (size_t)m.n_buffer * sizeof *w) == 0);
+    CU_ASSERT_EQUAL(memcmp(r.o.w + m.n_param, w + m.n_param, (size_t)m.n_buffer * sizeof *w) == 0,
+                    mode == TUNING_EVAL);
     outcome_free(&r.o);
     outcome_free(&alone.o);
     free(w);
 }
 
+static void check_eval(const struct method_run *plain)
+{
+    check_batch_norm(plain, TUNING_EVAL);
+}
+
 static void batch_norm_stays_as_it_is(void)
 {
-    method_for_all(check_batch_norm);
+    method_for_all(check_eval);
+}
+
+static void check_train(const struct method_run *plain)
+{
+    check_batch_norm(plain, TUNING_TRAIN);
+}
+
+static void batch_norm_trains(void)
+{
+    method_for_all(check_train);
 }
 
 /* --- errors */
@@ -374,6 +392,7 @@ int main(int argc, char **argv)
         {"a resumed run equals an unbroken one", a_resumed_run_equals_an_unbroken_one},
         {"a restart file of another run is refused", a_restart_file_of_another_run_is_refused},
         {"batch norm stays as it is", batch_norm_stays_as_it_is},
+        {"batch norm trains", batch_norm_trains},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},
         {"what runs off is an error of its step", what_runs_off_is_an_error_of_its_step},
         {"(close data)", method_close_data},

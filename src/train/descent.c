@@ -119,7 +119,7 @@ int descent_step(struct descent *d, int n_term, const struct descent_term *term,
         return rc;
     optimizer_begin(d->optimizer);
     sweep_pieces(e, m->n_param, update_piece, &update);
-    if (e->step_norm == NORM_GROUP)
+    if (term[0].work.norm == NORM_GROUP)
         model_update_buffers(m, d->g, d->w);
     return IAU_OK;
 }
