@@ -28,6 +28,7 @@ struct descent_term {
     struct work work;
     int64_t n_samples; /* global */
     double weight;
+    double until; /* the weight is 0 where the mean objective is more than this; 0: no bound */
 };
 
 /** Local. `d` has the borrowed members set. Room for steps of up to `n_term` terms; with

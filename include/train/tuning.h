@@ -22,9 +22,10 @@ enum tuning_column {
 
 /* A set's part in the steps of a pass. */
 struct pass_side {
-    const struct index_set *set;       /* borrowed */
-    int64_t batch;                     /* samples a step */
-    double weight;                     /* of the batch's mean gradient; negative: ascend */
+    const struct index_set *set; /* borrowed */
+    int64_t batch;               /* samples a step */
+    double weight;               /* of the batch's mean gradient; negative: ascend */
+    double until; /* steps whose mean objective here is more are without this side; 0: no bound */
     const struct objective *objective; /* borrowed; NULL: cross-entropy */
 };
 

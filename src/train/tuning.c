@@ -215,7 +215,8 @@ static struct descent_term term_of(struct batches *b, const struct pass_side *si
     int64_t n_step = b->plan.n_step;
     return (struct descent_term){.work = batches_work(b, at / n_step, at % n_step, side->objective),
                                  .n_samples = shard_step_samples(&b->plan, at % n_step),
-                                 .weight = side->weight};
+                                 .weight = side->weight,
+                                 .until = side->until};
 }
 
 static void count(struct run *r, const struct pass_side *side, const struct descent_term *term,
