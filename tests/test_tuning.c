@@ -59,8 +59,9 @@ static struct descent_term hand_term(struct hand *h, int which, int64_t at, doub
 {
     struct batches *b = &h->batches[which];
     int64_t n = b->plan.n_step;
-    return (struct descent_term){batches_work(b, at / n, at % n, objective),
-                                 shard_step_samples(&b->plan, at % n), weight};
+    return (struct descent_term){.work = batches_work(b, at / n, at % n, objective),
+                                 .n_samples = shard_step_samples(&b->plan, at % n),
+                                 .weight = weight};
 }
 
 static void hand_step(struct hand *h, int n_term, const struct descent_term *term, double lr)
