@@ -44,6 +44,8 @@ origins: {origin: {}}
 methods:
   - {name: iau, method: iau, lr: 1e-4}
   - {name: iau_swept, method: iau, lr: 1e-4, cache: off}
+  - {name: curvature, method: iau_curvature, samples: 64, iterations: 2}
+  - {name: scrub, method: scrub, epochs: 1, batch: 64}
 output: {dir: out}
 END
 

@@ -72,7 +72,6 @@ void method_execute(struct method_run *r)
     REQUIRE(engine_init(&e, r->model, &r->data->dataset, (int)r->train.unit, NULL, NULL,
                         &r->comm) == IAU_OK);
     omp_set_num_threads(1);
-    e.step_norm = NORM_FROZEN;
     e.memory_bytes = r->memory_bytes;
     struct restart restart = {.path = r->restart,
                               .settings = "the settings",

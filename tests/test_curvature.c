@@ -158,6 +158,22 @@ static void the_hold_is_by_the_sample(void)
     outcome_free(&pull.o);
 }
 
+/* However strong it is, it does not drive the forgotten samples' loss beyond twice that of guessing
+ * but by what a step overshoots. */
+static void the_hold_has_an_end(void)
+{
+    struct method_run r = method_run_of(METHOD_IAU_CURVATURE);
+    r.opts.curvature.hold = 40;
+    r.opts.curvature.repair = 1;
+    r.opts.tuning.epochs = 5;
+    method_execute(&r);
+    CU_ASSERT_EQUAL_FATAL(r.rc, IAU_OK);
+    for (int64_t i = 1; i < r.o.history.n_row; i++)
+        CU_ASSERT(history_at(&r.o.history, i, "loss_forget") <
+                  2.5 * log(method_table.dataset.n_class));
+    outcome_free(&r.o);
+}
+
 /* Of ten steps the last nine tenths are nine, though (1 - 0.9) 10 is less than 1 in floating point;
  * a little more are ten. */
 static void an_average_counts_whole_steps(void)
@@ -221,6 +237,7 @@ int main(int argc, char **argv)
         {"losses meet at the calibrated length", losses_meet_at_the_calibrated_length},
         {"the repair is fine-tuning, held back", the_repair_is_fine_tuning_held_back},
         {"the hold is by the sample", the_hold_is_by_the_sample},
+        {"the hold has an end", the_hold_has_an_end},
         {"an average counts whole steps", an_average_counts_whole_steps},
         {"the same bytes on any ranks and threads", the_same_bytes_on_any_ranks_and_threads},
         {"costs are what plans say", costs_are_what_plans_say},

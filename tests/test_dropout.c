@@ -134,8 +134,7 @@ static void training_gives_the_same_bytes_on_any_rank_count(void)
     small_data_close(&s);
 }
 
-/* Methods work with frozen statistics, and then as in evaluation. */
-static void frozen_steps_drop_nothing(void)
+static void steps_drop_if_they_are_told_to(void)
 {
     static struct small_data s;
     struct engine e;
@@ -144,17 +143,17 @@ static void frozen_steps_drop_nothing(void)
     open_table(&s);
     CU_ASSERT_EQUAL(index_set_all(&train, PART_TRAIN, 100), IAU_OK);
     small_engine(&e, &s, 16, &test_comm);
-    for (int norm = NORM_FROZEN; norm <= NORM_GROUP; norm++) {
+    for (int drops = 0; drops <= 1; drops++) {
         struct batches b;
-        e.step_norm = (enum norm_mode)norm;
+        opts.drops = drops;
         CU_ASSERT_EQUAL(batches_open(&b, &e, &train, &opts, "model"), IAU_OK);
         struct work work = batches_work(&b, 4, 0, NULL);
-        CU_ASSERT_EQUAL(work.dropout != NULL, norm == NORM_GROUP);
-        CU_ASSERT_TRUE(norm == NORM_FROZEN || work.dropout->epoch == 4);
+        CU_ASSERT_EQUAL(work.dropout != NULL, drops);
+        CU_ASSERT_TRUE(!drops || work.dropout->epoch == 4);
         for (int64_t i = 0; i < work.n_unit; i++) {
             struct unit *u = &e.worker[0].unit;
             sweep_gather(&e, &work, i, u);
-            CU_ASSERT_EQUAL(u->drops, norm == NORM_GROUP);
+            CU_ASSERT_EQUAL(u->drops, drops);
             CU_ASSERT_TRUE(!u->drops || u->id[1] == work.rows->id[work.piece[i].index[1]]);
         }
         batches_close(&b);
@@ -172,7 +171,7 @@ int main(int argc, char **argv)
                            {"without masks nothing changes", without_masks_nothing_changes},
                            {"training gives the same bytes on any rank count",
                             training_gives_the_same_bytes_on_any_rank_count},
-                           {"frozen steps drop nothing", frozen_steps_drop_nothing},
+                           {"steps drop if they are told to", steps_drop_if_they_are_told_to},
                            CU_TEST_INFO_NULL};
     return harness_run(argc, argv, "dropout", tests);
 }

@@ -176,7 +176,6 @@ static void check_slope(const struct small_data *s, const struct objective *obje
         row[i] = 2 * i;
     REQUIRE(rows_load_with_ids(&rows, &s->dataset, PART_TRAIN, row, 50) == IAU_OK);
     small_engine(&e, s, 16, &test_comm);
-    e.step_norm = NORM_FROZEN;
     REQUIRE(engine_teacher(&e) == IAU_OK);
     model_init_params(&s->model, 6, w);
     step_sum(&e, s, &rows, objective, w, g);
@@ -233,7 +232,6 @@ static void a_teacher_has_nothing_to_teach_itself(void)
             row[k] = k;
         REQUIRE(rows_load(&rows, &data[i]->dataset, PART_TRAIN, row, 50) == IAU_OK);
         small_engine(&e, data[i], 16, &test_comm);
-        e.step_norm = NORM_FROZEN;
         REQUIRE(engine_teacher(&e) == IAU_OK);
         CU_ASSERT_EQUAL(step_sum(&e, data[i], &rows, &away, w, g), 0);
         for (int64_t k = 0; k < n; k++)

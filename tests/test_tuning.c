@@ -31,7 +31,6 @@ static void hand_open(struct hand *h, const struct method_run *r, int n_term)
     size_t bytes = (size_t)method_table.model.n_param * sizeof *h->w;
     *h = (struct hand){.w = mem_alloc(method_table.model.n_param, sizeof *h->w)};
     small_engine(&h->engine, &method_table, (int)r->train.unit, &test_comm);
-    h->engine.step_norm = NORM_FROZEN;
     REQUIRE(engine_teacher(&h->engine) == IAU_OK);
     for (int i = 0; i < 2; i++) {
         struct batch_opts opts = {.batch = batch[i], .unit = r->train.unit, .seed = r->opts.seed};
@@ -60,8 +59,9 @@ static struct descent_term hand_term(struct hand *h, int which, int64_t at, doub
 {
     struct batches *b = &h->batches[which];
     int64_t n = b->plan.n_step;
-    return (struct descent_term){batches_work(b, at / n, at % n, objective),
-                                 shard_step_samples(&b->plan, at % n), weight};
+    return (struct descent_term){.work = batches_work(b, at / n, at % n, objective),
+                                 .n_samples = shard_step_samples(&b->plan, at % n),
+                                 .weight = weight};
 }
 
 static void hand_step(struct hand *h, int n_term, const struct descent_term *term, double lr)
@@ -279,8 +279,9 @@ static void a_restart_file_of_another_run_is_refused(void)
 
 /* --- batch norm */
 
-/* Its statistics stay those of the origin, and a unit of any size will do. */
-static void check_batch_norm(const struct method_run *plain)
+/* Whether a run in this mode moves them, on any number of ranks alike. In evaluation mode a unit of
+ * any size will do. */
+static int statistics_move(const struct method_run *plain, enum tuning_mode mode)
 {
     static const char *const lines[] = {"dense 9", "batchnorm", "relu", "dense classes"};
     struct text_list layers = {4, (char **)lines};
@@ -296,21 +297,39 @@ static void check_batch_norm(const struct method_run *plain)
         w[i] = 1 + 0.5f * w[i];
     r.model = &m;
     r.w = w;
+    r.opts.tuning.mode = mode;
+    r.train.unit = mode == TUNING_TRAIN ? GROUP_SAMPLES : r.train.unit;
     alone = r;
     alone.comm = small_self();
     method_execute(&r);
     method_execute(&alone);
     CU_ASSERT(method_same(&r, &alone));
     CU_ASSERT(memcmp(r.o.w, w, (size_t)m.n_param * sizeof *w) != 0);
-    CU_ASSERT(memcmp(r.o.w + m.n_param, w + m.n_param, (size_t)m.n_buffer * sizeof *w) == 0);
+    int moved = memcmp(r.o.w + m.n_param, w + m.n_param, (size_t)m.n_buffer * sizeof *w) != 0;
     outcome_free(&r.o);
     outcome_free(&alone.o);
     free(w);
+    return moved;
 }
 
-static void batch_norm_stays_as_it_is(void)
+static void check_modes(const struct method_run *plain)
 {
-    method_for_all(check_batch_norm);
+    CU_ASSERT(!statistics_move(plain, TUNING_EVAL));
+    CU_ASSERT(statistics_move(plain, TUNING_TRAIN));
+}
+
+static void batch_norm_trains_in_training_mode_alone(void)
+{
+    method_for_all(check_modes);
+}
+
+static void few_samples_keep_the_statistics(void)
+{
+    struct method_run r = method_run_of(METHOD_ASCENT);
+    r.opts.tuning.batch = 15;
+    CU_ASSERT(!statistics_move(&r, TUNING_TRAIN));
+    r.opts.tuning.batch = 16;
+    CU_ASSERT(statistics_move(&r, TUNING_TRAIN));
 }
 
 /* --- errors */
@@ -373,7 +392,8 @@ int main(int argc, char **argv)
         {"(close it)", close_large},
         {"a resumed run equals an unbroken one", a_resumed_run_equals_an_unbroken_one},
         {"a restart file of another run is refused", a_restart_file_of_another_run_is_refused},
-        {"batch norm stays as it is", batch_norm_stays_as_it_is},
+        {"batch norm trains in training mode alone", batch_norm_trains_in_training_mode_alone},
+        {"few samples keep the statistics", few_samples_keep_the_statistics},
         {"a rank without memory stops all", a_rank_without_memory_stops_all},
         {"what runs off is an error of its step", what_runs_off_is_an_error_of_its_step},
         {"(close data)", method_close_data},

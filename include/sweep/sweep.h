@@ -40,9 +40,7 @@ struct engine {
     int has_tangents;      /* the workers' units are UNIT_TANGENT, not only UNIT_GRADIENT */
     int n_kept;
     struct unit
-        *kept; /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
-    enum norm_mode step_norm; /* batch norm in training steps: NORM_GROUP unless changed; frozen
-                                 everywhere else. Dropout is active with NORM_GROUP alone */
+        *kept;      /* owned, [n_kept]: units of a step whose activations wait for a tangent pass */
     int64_t bucket; /* parameters whose reduction may start before a step ends; 0: none does */
     enum phase
         phase; /* what sweeps are booked as: PHASE_COMPUTE, or PHASE_EVALUATE reductions included */
@@ -72,6 +70,7 @@ struct work {
     struct share_stream *stream;       /* of a share that is not in memory as a whole, or NULL */
     const struct augment *augment;     /* or NULL: samples as they are */
     const struct dropout *dropout;     /* or NULL: none; rows need ids then */
+    enum norm_mode norm;               /* of a step; everywhere else batch norm is frozen */
     const struct objective *objective; /* of a step, whose rows need ids for other labels; NULL: the
                                           cross-entropy with their labels */
 };
@@ -118,8 +117,8 @@ void share_free(struct share *s);
 /** The whole share as work. */
 struct work share_work(const struct engine *e, const struct share *s);
 
-/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights; batch
- * norm is frozen. Augmented samples pass through the calling thread's worker. */
+/** Local. Gather unit i of `work` into u: activations of the input node, labels, weights, what
+ * batch norm and dropout do. Augmented samples pass through the calling thread's worker. */
 void sweep_gather(const struct engine *e, const struct work *work, int64_t i, struct unit *u);
 /** Local. Call unit(worker, ctx, i) for every i in [0, n_unit), on all threads, in any order. */
 void sweep_run(struct engine *e, int64_t n_unit,

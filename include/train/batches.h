@@ -11,7 +11,9 @@ struct batch_opts {
     int64_t batch, unit; /* samples of a step, and of a unit */
     int64_t seed;        /* of the order */
     struct augment_opts augment;
-    int with_ids; /* the objective draws labels */
+    enum norm_mode norm; /* of the steps */
+    int drops;           /* where the model has dropout, it is active */
+    int with_ids;        /* the objective draws labels */
 };
 
 struct batches {
@@ -19,6 +21,7 @@ struct batches {
     struct shard_plan plan;
     struct feed feed;
     struct augment augment;
+    enum norm_mode norm;
     int drops; /* in steps, features are dropped */
     struct dropout dropout;
 };
@@ -29,9 +32,11 @@ struct batches {
  *  @return IAU_OK, or IAU_ERR_CONFIG, naming `name`, where nothing is left */
 int batches_plan(struct shard_plan *plan, int64_t *left_out, const char *name, int groups,
                  const struct batch_opts *opts, int64_t n);
+/** Local. Whether any of these units of `n` samples is large enough for batch norm to train on. */
+int batches_have_groups(const struct batch_opts *opts, int64_t n);
 /** Collective. Load, or get ready to stream, this rank's samples of `set`, which must outlive the
- * batches; says on rank 0 what is out of the ordinary. `b` must not move. Units smaller than batch
- * norm needs are left out where the engine's steps use statistics of groups.
+ * batches; says on rank 0 what is out of the ordinary. `b` must not move. With NORM_GROUP, units
+ * smaller than batch norm needs are left out.
  *  @param name  for messages
  *  @return IAU_OK or an agreed error, with `b` safe to close */
 int batches_open(struct batches *b, struct engine *e, const struct index_set *set,

@@ -28,6 +28,7 @@ struct descent_term {
     struct work work;
     int64_t n_samples; /* global */
     double weight;
+    double until; /* the weight is 0 where the mean objective is more than this; 0: no bound */
 };
 
 /** Local. `d` has the borrowed members set. Room for steps of up to `n_term` terms; with
@@ -35,8 +36,8 @@ struct descent_term {
  * free */
 int descent_init(struct descent *d, int n_term, int n_unit);
 void descent_free(struct descent *d);
-/** Collective. One step: w moves along SUM weight x mean gradient, and for the first term buffers
- * move towards the groups' statistics.
+/** Collective. One step: w moves along SUM weight x mean gradient, and where batch norm
+ * trains on the first term, buffers move towards its groups' statistics.
  *  @param what  for messages
  *  @param[in,out] word  added to the reduction, and its sum over the ranks afterwards
  *  @return IAU_OK, or as sweep_reduce; then nothing has moved */

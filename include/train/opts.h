@@ -37,8 +37,13 @@ struct checkpoint_opts {
     int64_t keep;         /* restart files of a model, the newest included */
 };
 
+/* What torch's modules do by their mode: in training, batch norm uses the statistics of groups of
+ * samples, and dropout is active. */
+enum tuning_mode { TUNING_EVAL, TUNING_TRAIN };
+
 /* Epochs over given sets from given parameters on; of methods of unlearning. */
 struct tuning_opts {
+    enum tuning_mode mode;
     int64_t epochs;
     int64_t batch; /* samples of a step, out of each set that it takes some from */
     struct optimizer_opts optimizer;

@@ -1,6 +1,7 @@
 /* Tuning: epochs of passes over sets from given parameters on, up or down an objective. Methods of
  * unlearning that train are lists of such passes. There is no validation and no best model: the
- * last parameters are the result. Batch norm is as engine->step_norm says. */
+ * last parameters are the result. The mode is that of the settings; a side whose steps have no
+ * group of samples that batch norm could train on is taken with frozen statistics in any mode. */
 #ifndef IAU_TRAIN_TUNING_H
 #define IAU_TRAIN_TUNING_H
 
@@ -21,9 +22,10 @@ enum tuning_column {
 
 /* A set's part in the steps of a pass. */
 struct pass_side {
-    const struct index_set *set;       /* borrowed */
-    int64_t batch;                     /* samples a step */
-    double weight;                     /* of the batch's mean gradient; negative: ascend */
+    const struct index_set *set; /* borrowed */
+    int64_t batch;               /* samples a step */
+    double weight;               /* of the batch's mean gradient; negative: ascend */
+    double until; /* steps whose mean objective here is more are without this side; 0: no bound */
     const struct objective *objective; /* borrowed; NULL: cross-entropy */
 };
 

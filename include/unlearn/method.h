@@ -1,6 +1,6 @@
 /* A method of unlearning: from an origin's parameters to others, given who is to be forgotten. Each
- * is one file of its own formula on the shared sweeps and steps. Batch norm is frozen throughout,
- * so that sums over samples separate, and nothing is dropped. */
+ * is one file of its own formula on the shared sweeps and steps. In sums over sets and products
+ * batch norm is frozen, so that they separate, and nothing is dropped; tuning has a mode. */
 #ifndef IAU_UNLEARN_METHOD_H
 #define IAU_UNLEARN_METHOD_H
 
@@ -11,7 +11,7 @@
 
 /* What a method works with. */
 struct unlearn {
-    struct engine *engine;          /* borrowed; its steps use frozen statistics */
+    struct engine *engine;          /* borrowed */
     const struct method_opts *opts; /* borrowed */
     const struct train_opts *train; /* borrowed; what the origin was trained with */
     const struct partition *sets;   /* borrowed; forget and retain not empty */

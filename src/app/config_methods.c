@@ -166,6 +166,11 @@ static const struct setting rows[] = {
      .help = "They are multiplied by lambda times the ratio of the two importances, or by 1 where "
              "that is more."},
 
+    {"mode", SETTING_CHOICE, OF(tuning.mode), "train", "eval|train", .methods = TUNED,
+     .scopes = IN_METHOD,
+     .help = "train: steps use batch norm's statistics of their groups of samples, which move the "
+             "running ones, and dropout is active; eval: neither. Steps of fewer than 16 samples "
+             "keep the statistics in any mode."},
     {"seed", SETTING_INT, OF(seed), "1", FROM(0), .methods = TUNED | INFLUENCE | FISHER,
      .scopes = IN_METHOD,
      .help = "Seed of what the method draws: the order of samples, labels, noise."},

@@ -72,7 +72,6 @@ static int run_method(struct job *job, const struct stage *s, struct restart *re
     record_drop(&origin.record, "/gradient_sum");
     if (why)
         log_line("%s  computes the gradient sum anew: %s", s->name, why);
-    e->step_norm = NORM_FROZEN;
     struct unlearn u = {.engine = e,
                         .opts = opts,
                         .train = &s->train,

@@ -90,7 +90,6 @@ static int run_training(struct shadow *s, const struct index_set *train, const c
                         .name = name,
                         .restart = restart,
                         .progress = &progress};
-    s->engine.step_norm = NORM_GROUP;
     log_hush(1);
     int rc = trainer_run(o, &t);
     log_hush(0);
@@ -110,7 +109,6 @@ static int run_method(struct shadow *s, const struct audit_method *m, const char
                         .name = name,
                         .restart = restart,
                         .progress = &progress};
-    s->engine.step_norm = NORM_FROZEN;
     log_hush(1);
     int rc = method_of(m->opts->method)->run(o, &u);
     log_hush(0);

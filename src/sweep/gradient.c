@@ -14,7 +14,6 @@ struct pass {
     struct sums *sums;
     int segment;
     int keep;
-    enum norm_mode norm;
 };
 
 /* Before and after the pass that writes a unit's vector, which the sums take as it comes or as a
@@ -51,7 +50,6 @@ static void unit_gradient(struct worker *wk, void *ctx, int64_t i)
     struct leaving leaving;
     double value[N_VALUE];
     sweep_gather(p->e, p->work, i, u);
-    u->norm = p->norm;
     if (p->work->objective) {
         value[VALUE_LOSS] = objective_forward(p->work->objective, m, p->w, u, wk->logits);
     } else {
@@ -131,13 +129,7 @@ void sweep_add_step_gradient(struct engine *e, const float *w, const struct work
                              struct sums *s, int segment, int keep)
 {
     REQUIRE(!work->stream && (!keep || work->n_unit <= e->n_kept));
-    struct pass p = {.e = e,
-                     .w = w,
-                     .work = work,
-                     .sums = s,
-                     .segment = segment,
-                     .keep = keep,
-                     .norm = e->step_norm};
+    struct pass p = {.e = e, .w = w, .work = work, .sums = s, .segment = segment, .keep = keep};
     run_step(&p, work->n_unit, unit_gradient);
     e->cost.gradients += s->segment[segment].n_samples;
     if (work->objective && work->objective->teacher != 0)

@@ -32,16 +32,27 @@ int32_t relabel_draw(const struct relabel *r, int64_t id, int32_t label, int n_c
     return drawn + (r->exclude_true && drawn >= label);
 }
 
+/* The teacher is as in evaluation, whatever the student does. */
+static void ask_teacher(const struct objective *o, const struct model *m, struct unit *u,
+                        float *logits)
+{
+    const struct unit student = *u;
+    u->norm = NORM_FROZEN;
+    u->drops = 0;
+    model_forward(m, o->teacher_w, u);
+    memcpy(logits, u->node[m->n_layer].a, (size_t)m->n_class * (size_t)u->lanes * sizeof *logits);
+    u->norm = student.norm;
+    u->drops = student.drops;
+}
+
 double objective_forward(const struct objective *o, const struct model *m, const float *w,
                          struct unit *u, float *logits)
 {
     int64_t n = (int64_t)m->n_class * u->lanes;
     const struct node *top = &u->node[m->n_layer];
     float weight[UNIT_MAX_LANES], kl[UNIT_MAX_LANES];
-    if (o->teacher != 0) {
-        model_forward(m, o->teacher_w, u);
-        memcpy(logits, top->a, (size_t)n * sizeof *logits);
-    }
+    if (o->teacher != 0)
+        ask_teacher(o, m, u, logits);
     model_forward(m, w, u);
     model_loss_gradient(m, u);
     double sum = o->label * unit_loss(u);

@@ -68,7 +68,6 @@ int engine_init(struct engine *e, const struct model *model, const struct datase
     *e = (struct engine){
         .model = model, .dataset = dataset, .comm = comm, .unit = unit, .lanes = lanes};
     e->phase = PHASE_COMPUTE;
-    e->step_norm = NORM_GROUP;
     e->bucket = comm->one_host ? 0 : bucket_of(model->n_param);
     TRY(set_normalisation(e, mean, std));
     e->gather = (struct gather_shape){.c = dataset->c,
@@ -219,7 +218,7 @@ void sweep_gather(const struct engine *e, const struct work *work, int64_t i, st
     const struct rows *r = work->rows;
     const struct relabel *relabel = work->objective ? work->objective->relabel : NULL;
     int64_t left = work->n - i * e->unit;
-    u->norm = NORM_FROZEN;
+    u->norm = work->norm;
     u->drops = work->dropout != NULL;
     u->n = work->piece ? work->piece[i].n : (int)(left < e->unit ? left : e->unit);
     for (int k = 0; k < u->lanes; k++) {

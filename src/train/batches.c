@@ -17,6 +17,13 @@ int batches_plan(struct shard_plan *plan, int64_t *left_out, const char *name, i
     return IAU_OK;
 }
 
+int batches_have_groups(const struct batch_opts *opts, int64_t n)
+{
+    struct shard_plan plan = shard_plan(n, (int)opts->batch, (int)opts->unit);
+    shard_plan_groups(&plan, GROUP_MIN_SAMPLES);
+    return plan.n_step > 0;
+}
+
 static int open_feed(struct batches *b, const struct index_set *set, const struct batch_opts *opts,
                      const char *name)
 {
@@ -35,11 +42,12 @@ static int open_feed(struct batches *b, const struct index_set *set, const struc
 int batches_open(struct batches *b, struct engine *e, const struct index_set *set,
                  const struct batch_opts *opts, const char *name)
 {
-    int rc = IAU_OK, groups = model_has_groups(e->model) && e->step_norm == NORM_GROUP;
+    int rc = IAU_OK, groups = model_has_groups(e->model) && opts->norm == NORM_GROUP;
     int64_t left_out;
     *b = (struct batches){.engine = e,
                           .augment = {.opts = opts->augment, .seed = (uint64_t)opts->seed},
-                          .drops = model_has_dropout(e->model) && e->step_norm == NORM_GROUP,
+                          .norm = opts->norm,
+                          .drops = model_has_dropout(e->model) && opts->drops,
                           .dropout = {.seed = (uint64_t)opts->seed}};
     TRY(comm_agree(e->comm, batches_plan(&b->plan, &left_out, name, groups, opts, set->n)));
     if (left_out)
@@ -70,6 +78,7 @@ struct work batches_work(struct batches *b, int64_t epoch, int64_t step,
                          .piece = b->feed.piece,
                          .augment = augment_is_on(&b->augment.opts) ? &b->augment : NULL,
                          .dropout = b->drops ? &b->dropout : NULL,
+                         .norm = b->norm,
                          .objective = objective};
 }
 

@@ -58,7 +58,7 @@ static int restriction_product(struct descent *d, const struct descent_term *ter
 struct update {
     struct descent *d;
     int n_term;
-    const struct descent_term *term;
+    double weight[DESCENT_MAX_TERMS];
     double lr;
 };
 
@@ -70,13 +70,13 @@ static const float *gradient_piece(const struct update *u, int64_t begin, int64_
         sums_add_mean(&d->sums, 0, d->restriction->alpha, begin, n, d->g + begin);
         return d->g + begin;
     }
-    if (u->n_term == 1 && u->term->weight == 1) {
+    if (u->n_term == 1 && u->weight[0] == 1) {
         sums_mean(&d->sums, 0, begin, n, few);
         return few;
     }
     memset(few, 0, (size_t)n * sizeof *few);
     for (int i = 0; i < u->n_term; i++)
-        sums_add_mean(&d->sums, i, u->term[i].weight, begin, n, few);
+        sums_add_mean(&d->sums, i, u->weight[i], begin, n, few);
     return few;
 }
 
@@ -93,12 +93,19 @@ static void update_piece(void *ctx, int64_t begin, int64_t n)
         w[i] = d->mask[begin + i] ? w[i] : before[i];
 }
 
+/* After the reduction, so that all ranks decide alike. */
+static double weight_of(const struct descent_term *t, double objective_sum)
+{
+    int enough = t->until > 0 && objective_sum > t->until * (double)t->n_samples;
+    return enough ? 0 : t->weight;
+}
+
 int descent_step(struct descent *d, int n_term, const struct descent_term *term, double lr,
                  const char *what, int64_t *word)
 {
     struct engine *e = d->engine;
     const struct model *m = e->model;
-    struct update update = {d, n_term, term, lr};
+    struct update update = {.d = d, .n_term = n_term, .lr = lr};
     int64_t n_samples[DESCENT_MAX_TERMS] = {0};
     REQUIRE(n_term == d->sums.n_segment);
     for (int i = 0; i < n_term; i++)
@@ -111,15 +118,17 @@ int descent_step(struct descent *d, int n_term, const struct descent_term *term,
     if (rc != IAU_OK)
         return rc;
     *word = *sums_stop(&d->sums, 0);
-    for (int i = 0; i < n_term; i++)
+    for (int i = 0; i < n_term; i++) {
         for (int k = 0; k < N_VALUE; k++)
             d->value[i][k] = sums_value(&d->sums, i, k);
+        update.weight[i] = weight_of(&term[i], d->value[i][VALUE_LOSS]);
+    }
     sums_mean(&d->sums, 0, m->n_param, m->n_buffer, d->g + m->n_param);
     if (is_restricted(d) && (rc = restriction_product(d, term, what)) != IAU_OK)
         return rc;
     optimizer_begin(d->optimizer);
     sweep_pieces(e, m->n_param, update_piece, &update);
-    if (e->step_norm == NORM_GROUP)
+    if (term[0].work.norm == NORM_GROUP)
         model_update_buffers(m, d->g, d->w);
     return IAU_OK;
 }

@@ -99,8 +99,12 @@ out:
 
 struct batch_opts trainer_batch_opts(const struct train_opts *opts)
 {
-    return (struct batch_opts){
-        .batch = opts->batch, .unit = opts->unit, .seed = opts->seed, .augment = opts->augment};
+    return (struct batch_opts){.batch = opts->batch,
+                               .unit = opts->unit,
+                               .seed = opts->seed,
+                               .augment = opts->augment,
+                               .norm = NORM_GROUP,
+                               .drops = 1};
 }
 
 /* Go on from the restart file. */

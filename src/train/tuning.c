@@ -104,10 +104,19 @@ static int resume(struct run *r)
 
 static int open_side(struct batches *b, const struct tuning *t, const struct pass_side *side)
 {
+    int trains = t->opts->mode == TUNING_TRAIN;
     struct batch_opts opts = {.batch = side->batch,
                               .unit = t->unit,
                               .seed = t->seed,
+                              .norm = trains ? NORM_GROUP : NORM_FROZEN,
+                              .drops = trains,
                               .with_ids = side->objective && side->objective->relabel};
+    if (trains && model_has_groups(t->engine->model) && !batches_have_groups(&opts, side->set->n)) {
+        log_line("%s  keeps batch norm's statistics over %lld samples in batches of %lld: it "
+                 "trains on groups of at least %d",
+                 t->name, (long long)side->set->n, (long long)side->batch, GROUP_MIN_SAMPLES);
+        opts.norm = NORM_FROZEN;
+    }
     int rc = batches_open(b, t->engine, side->set, &opts, t->name);
     if (rc == IAU_OK && side->objective && side->objective->teacher != 0)
         rc = comm_agree(t->engine->comm, engine_teacher(t->engine));
@@ -206,7 +215,8 @@ static struct descent_term term_of(struct batches *b, const struct pass_side *si
     int64_t n_step = b->plan.n_step;
     return (struct descent_term){.work = batches_work(b, at / n_step, at % n_step, side->objective),
                                  .n_samples = shard_step_samples(&b->plan, at % n_step),
-                                 .weight = side->weight};
+                                 .weight = side->weight,
+                                 .until = side->until};
 }
 
 static void count(struct run *r, const struct pass_side *side, const struct descent_term *term,

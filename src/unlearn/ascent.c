@@ -86,7 +86,7 @@ const struct method method_ascent = {
         "too long a way wrecks the model; so it stops by itself after the epoch in which the loss "
         "on the forgotten samples has passed that on the validation samples (until). Defaults: "
         "OPTML Unlearn-Sparse (5 epochs, SGD 1e-4, momentum .9, weight decay 5e-4, batch 256), "
-        "which does not stop; its data augmentation is left out, and batch norm is frozen.",
+        "which does not stop; its data augmentation is left out.",
     .run = run,
     .strength = offsetof(struct method_opts, tuning.optimizer.lr),
     .load = load,

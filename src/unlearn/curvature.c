@@ -18,6 +18,7 @@ static const char *const columns[] = {
     "step",   "norm_retain", "norm_forget", "cosine",     "norm_direction", "residual",  "products",
     "length", "loss_retain", "loss_forget", "loss_valid", "distance",       "seconds_s", NULL};
 enum { COLUMN_DISTANCE = 11 };
+static const double HOLD_UNTIL = 2; /* of the loss of guessing, beyond which there is no ascent */
 
 struct run {
     const struct unlearn *u;
@@ -165,7 +166,8 @@ out:
 }
 
 /* Training on retained samples from r->w on, held back by ascent on the forgotten ones, which would
- * otherwise be learned again from their like. */
+ * otherwise be learned again from their like; up to a bound, since nothing else holds a class back
+ * that has no retained samples. */
 static int repair(struct run *r, struct outcome *repaired)
 {
     struct unlearn u = *r->u;
@@ -173,8 +175,10 @@ static int repair(struct run *r, struct outcome *repaired)
     /* by the sample: few forgotten samples, each of which is in many steps, pull as little */
     double hold = r->opts->hold * (double)u.sets->forget.n / (double)u.sets->retain.n;
     if (hold > 0)
-        pass.beside = (struct pass_side){
-            .set = &u.sets->forget, .batch = u.opts->forget_batch, .weight = -hold};
+        pass.beside = (struct pass_side){.set = &u.sets->forget,
+                                         .batch = u.opts->forget_batch,
+                                         .weight = -hold,
+                                         .until = HOLD_UNTIL * log(u.engine->dataset->n_class)};
     u.w = r->w;
     struct tuning t = tuned(&u, 1, &pass);
     t.average = r->opts->average;

@@ -22,7 +22,7 @@ const struct method method_finetune = {
     .help =
         "Training goes on from the origin on the retained samples alone, and what is not rehearsed "
         "fades. Defaults: OPTML Unlearn-Sparse (10 epochs, SGD .01, momentum .9, weight decay "
-        "5e-4, batch 256); its data augmentation is left out, and batch norm is frozen.",
+        "5e-4, batch 256); its data augmentation is left out.",
     .run = run,
     .strength = offsetof(struct method_opts, tuning.optimizer.lr),
     .load = load,

@@ -93,7 +93,7 @@ const struct method method_random_label = {
         "exclude_true and redraw say otherwise, and depend on seed, epoch and sample id alone. "
         "Defaults: OPTML Unlearn-Saliency (10 epochs, SGD .01, momentum .9, weight decay 5e-4, "
         "batch "
-        "256); its data augmentation is left out, and batch norm is frozen.",
+        "256); its data augmentation is left out.",
     .run = run,
     .strength = offsetof(struct method_opts, tuning.optimizer.lr),
     .load = random_label_load,

@@ -103,7 +103,7 @@ const struct method method_salun = {
         "10 epochs, "
         "SGD .013, momentum .9, weight decay 5e-4, batch 256). The gradient is a sum over samples "
         "(there: over means of batches, which weighs the last batch more); data augmentation is "
-        "left out, and batch norm is frozen.",
+        "left out.",
     .run = run,
     .strength = offsetof(struct method_opts, tuning.optimizer.lr),
     .load = load,
