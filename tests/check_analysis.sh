@@ -170,7 +170,7 @@ assert title == "From origin: mean over 1 run" and len(lines) == 4 and n_band ==
 names = ["origin", "retrain", "retrain_seed2"] + [f"m{i}" for i in range(12)]
 columns = {"model": names, "kind": ["origin", "retrain", "retrain"] + ["method"] * 12, "origin": ["origin"] * 15,
            "model_digest": names, "mia_confidence_auc": [0.5] * 15, "gap_average": [np.nan, np.nan, 0] + [*range(12, 0, -1)]}
-many = camp.Campaign("", columns, {}, [], {}, (1, 1), {})
+many = camp.Campaign("", columns, {}, {}, [], {}, (1, 1), {})
 family, = figures_roc.families(many)
 found = figures_roc.shown(many, family, {(n, n, 0.5): (np.array([0, 1]), np.array([0, 1])) for n in names})
 assert [g.model for g, _ in found] == ["origin", "retrain", "m11", "m10", "m9", "m8", "m7", "m6"], found
