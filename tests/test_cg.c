@@ -112,13 +112,39 @@ static void expect_stop(struct matrix *s, struct cg_opts opts, enum cg_stop stop
     cg_report_free(&r);
 }
 
+static void relative_damping_is_a_share_of_the_curvature_along_b(void)
+{
+    struct matrix s;
+    struct cg_report r, again;
+    struct cg_opts opts = {.relative_damping = 0.2, .tolerance = 0, .max_iterations = 4};
+    matrix_open(&s, PRODUCT_GAUSS_NEWTON, 5, 2, &test_comm);
+    float *ab = mem_alloc(s.n, sizeof *ab), *x = mem_alloc(s.n, sizeof *x);
+    CU_ASSERT_EQUAL(product_apply(&s.product, s.b, ab), IAU_OK);
+    double along = vector_dot(s.b, ab, s.n) / vector_dot(s.b, s.b, s.n);
+    CU_ASSERT_EQUAL(cg_solve(&s.product, s.b, &opts, x, &r), IAU_OK);
+    CU_ASSERT(along > 0 && r.damping > 0);
+    CU_ASSERT_DOUBLE_EQUAL(r.damping, 0.2 * along, 1e-6 * along);
+    opts.damping = r.damping;
+    opts.relative_damping = 0;
+    CU_ASSERT_EQUAL(cg_solve(&s.product, s.b, &opts, s.x, &again), IAU_OK);
+    CU_ASSERT_EQUAL(again.damping, r.damping);
+    CU_ASSERT(memcmp(x, s.x, (size_t)s.n * sizeof *x) == 0);
+    cg_report_free(&r);
+    cg_report_free(&again);
+    free(ab);
+    free(x);
+    matrix_close(&s);
+}
+
 static void the_iteration_limit_stops(void)
 {
     struct matrix s;
     matrix_open(&s, PRODUCT_GAUSS_NEWTON, 5, 2, &test_comm);
-    expect_stop(&s, (struct cg_opts){0.001, 1e-6, 4, NULL}, CG_LIMIT, 4, 4);
+    expect_stop(&s, (struct cg_opts){.damping = 0.001, .tolerance = 1e-6, .max_iterations = 4},
+                CG_LIMIT, 4, 4);
     CU_ASSERT_TRUE(vector_norm(s.x, s.n) > 0);
-    expect_stop(&s, (struct cg_opts){0.001, 1e-6, 0, NULL}, CG_LIMIT, 0, 0);
+    expect_stop(&s, (struct cg_opts){.damping = 0.001, .tolerance = 1e-6, .max_iterations = 0},
+                CG_LIMIT, 0, 0);
     CU_ASSERT_EQUAL(vector_norm(s.x, s.n), 0);
     matrix_close(&s);
 }
@@ -127,11 +153,13 @@ static void negative_curvature_stops(void)
 {
     struct matrix s;
     matrix_open(&s, PRODUCT_GAUSS_NEWTON, 5, 2, &test_comm);
-    expect_stop(&s, (struct cg_opts){-100, 1e-6, 50, NULL}, CG_CURVATURE, 1, 1);
+    expect_stop(&s, (struct cg_opts){.damping = -100, .tolerance = 1e-6, .max_iterations = 50},
+                CG_CURVATURE, 1, 1);
     CU_ASSERT_EQUAL(vector_norm(s.x, s.n), 0);
     matrix_close(&s);
     matrix_open(&s, PRODUCT_HESSIAN, 5, 2, &test_comm); /* indefinite, but not along b */
-    expect_stop(&s, (struct cg_opts){0, 1e-6, 300, NULL}, CG_CURVATURE, 2, 50);
+    expect_stop(&s, (struct cg_opts){.damping = 0, .tolerance = 1e-6, .max_iterations = 300},
+                CG_CURVATURE, 2, 50);
     CU_ASSERT_TRUE(vector_norm(s.x, s.n) > 0);
     matrix_close(&s);
 }
@@ -254,6 +282,8 @@ int main(int argc, char **argv)
         {"(open data)", matrix_open_data},
         {"solutions are those of a dense solver", solutions_are_those_of_a_dense_solver},
         {"the first iteration is steepest descent", the_first_iteration_is_steepest_descent},
+        {"relative damping is a share of the curvature along b",
+         relative_damping_is_a_share_of_the_curvature_along_b},
         {"the iteration limit stops", the_iteration_limit_stops},
         {"negative curvature stops", negative_curvature_stops},
         {"a zero right-hand side needs no product", a_zero_right_hand_side_needs_no_product},

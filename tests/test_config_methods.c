@@ -128,7 +128,8 @@ static void wrong_settings_are_refused_with_their_line(void)
 {
     static const struct refusal refusals[] = {
         {"", "method: finetune,\n   epochs: 0", "demo.yaml:6: methods.m.epochs = 0: must be at"},
-        {"", "method: iau_curvature, damping: 0", "methods.m.damping = 0: must be above 0"},
+        {"", "method: iau_curvature, relative_damping: 0",
+         "methods.m.relative_damping = 0: must be above 0"},
         {"", "method: iau_curvature, hold: 1500", "methods.m.hold = 1500: must be at most 1000"},
         {"", "method: iau_curvature, correction: off", "does not apply to method iau_curvature"},
         {"", "method: iau, tune_range: 1", "methods.m.tune_range = 1: must be above 1"},

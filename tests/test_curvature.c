@@ -25,7 +25,7 @@ static struct method_run run_linear(const float *w)
     r.w = w;
     r.opts.curvature.samples = 0;
     r.opts.curvature.iterations = 60;
-    r.opts.curvature.damping = 0.05;
+    r.opts.curvature.relative_damping = 0.05;
     r.opts.curvature.repair = 0;
     return r;
 }
@@ -46,7 +46,13 @@ static void the_step_is_that_of_a_dense_solver(void)
     derivatives(&method_sets.retain, w, retain, h);
     for (int k = 0; k < N; k++)
         b[k] = forget[k] - retain[k];
-    solve(h, 0.05, b, x);
+    double bb = 0, bhb = 0;
+    for (int k = 0; k < N; k++)
+        for (int j = 0; j < N; j++) {
+            bb += j == k ? b[k] * b[k] : 0;
+            bhb += b[k] * h[k * N + j] * b[j];
+        }
+    solve(h, 0.05 * bhb / bb, b, x);
     for (int k = 0; k < N; k++)
         want[k] = w[k] + 0.6 * x[k];
     struct method_run r = run_linear(start);

@@ -12,6 +12,8 @@ struct cg_opts {
     double tolerance;        /* stop where ||r|| <= tolerance ||b|| */
     int64_t max_iterations;  /* products at most */
     struct restart *restart; /* borrowed; products are its steps. NULL: neither files nor stops */
+    double relative_damping; /* if not 0: lambda is so many times b^T A b / b^T b, which the first
+                                product tells, instead of `damping` */
 };
 
 /* What is in a restart file of conjugate gradients, and in no other. */
@@ -31,6 +33,7 @@ struct cg_report {
     int64_t iterations; /* products computed */
     double residual;    /* ||b - (A + lambda I) x|| / ||b|| by the recurrence; 0 for b = 0 */
     double curvature;   /* of the last direction; NAN without one */
+    double damping;     /* lambda */
     struct history history;
 };
 

@@ -48,7 +48,7 @@ struct iau_opts {
 
 struct curvature_opts {
     int64_t samples; /* retained samples that products are taken over; 0: all */
-    double damping;
+    double relative_damping;
     int64_t iterations; /* of conjugate gradients */
     enum iau_step step;
     double strength;  /* length of the step, or times the length found */

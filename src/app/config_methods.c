@@ -93,8 +93,10 @@ static const struct setting rows[] = {
      .scopes = IN_METHOD, .unit = "samples",
      .help =
          "Retained samples, drawn by seed, that the Gauss-Newton matrix is taken over; 0: all."},
-    {"damping", SETTING_REAL, OF(curvature.damping), "0.1", ABOVE(0), .methods = CURVED,
-     .scopes = IN_METHOD, .help = "Added to the diagonal of that matrix."},
+    {"relative_damping", SETTING_REAL, OF(curvature.relative_damping), "0.01", ABOVE(0),
+     .methods = CURVED, .scopes = IN_METHOD,
+     .help = "So many times the curvature of that matrix along the right-hand side are added to "
+             "its diagonal."},
     {"iterations", SETTING_INT, OF(curvature.iterations), "10", SPAN(1, 1e6), .methods = CURVED,
      .scopes = IN_METHOD, .unit = "products", .help = "Iterations of conjugate gradients."},
     {"step", SETTING_CHOICE, OF(curvature.step), "calibrated", "fixed|calibrated",

@@ -87,7 +87,7 @@ static int close_bracket(const struct calibration *c, struct bracket *b, double 
     if (isinf(excess))
         TRY(FAIL(IAU_ERR_NUMERIC,
                  "%s: the losses overflow before the forget set's reaches that of validation; a "
-                 "smaller rate may help",
+                 "smaller rate, or more damping, may help",
                  c->name));
 out:
     return rc;

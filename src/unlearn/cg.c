@@ -60,7 +60,7 @@ static void cg_free(struct cg *s)
 }
 
 /* What a restart file holds. */
-enum { N_ITEM = 7 };
+enum { N_ITEM = 8 };
 
 static void items_of(struct cg *s, struct restart_item item[N_ITEM])
 {
@@ -71,6 +71,7 @@ static void items_of(struct cg *s, struct restart_item item[N_ITEM])
         {RESTART_I64, CG_PLACE, &s->report->iterations},
         {RESTART_F64, "/cg/square", &s->rr},
         {RESTART_F64, "/cg/curvature", &s->report->curvature},
+        {RESTART_F64, "/cg/damping", &s->report->damping},
         {RESTART_HISTORY, "/history", &s->report->history},
     };
     memcpy(item, all, sizeof all);
@@ -152,11 +153,13 @@ static int iterate(struct cg *s, int *down)
     int rc = product_apply(s->a, s->p, s->q);
     if (rc != IAU_OK)
         return rc;
-    double start = timer_now_s();
+    double start = timer_now_s(), pp = vector_dot(s->p, s->p, s->n);
+    if (report->iterations == 0 && s->opts->relative_damping != 0) /* p is b */
+        report->damping = s->opts->relative_damping * vector_dot(s->p, s->q, s->n) / pp;
     for (int64_t i = 0; i < s->n; i++)
-        s->q[i] = (float)(s->q[i] + s->opts->damping * s->p[i]);
+        s->q[i] = (float)(s->q[i] + report->damping * s->p[i]);
     double pq = vector_dot(s->p, s->q, s->n), length = s->rr / pq;
-    report->curvature = pq / vector_dot(s->p, s->p, s->n);
+    report->curvature = pq / pp;
     *down = pq <= 0;
     if (*down)
         length = 0;
@@ -182,7 +185,7 @@ int cg_solve(struct product *a, const float *b, const struct cg_opts *opts, floa
     const struct engine *e = a->engine;
     int rc = IAU_OK, down = 0;
     struct cg s = {.a = a, .opts = opts, .n = e->model->n_param, .x = x, .report = r};
-    *r = (struct cg_report){.curvature = NAN};
+    *r = (struct cg_report){.curvature = NAN, .damping = opts->damping};
     history_init(&r->history, columns);
     TRY(comm_agree(e->comm, cg_init(&s, b)));
     TRY(begin(&s));

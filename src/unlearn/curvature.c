@@ -14,10 +14,11 @@
 #include "unlearn/set_gradients.h"
 #include "unlearn/tuned.h"
 
-static const char *const columns[] = {
-    "step",   "norm_retain", "norm_forget", "cosine",     "norm_direction", "residual",  "products",
-    "length", "loss_retain", "loss_forget", "loss_valid", "distance",       "seconds_s", NULL};
-enum { COLUMN_DISTANCE = 11 };
+static const char *const columns[] = {"step",           "norm_retain", "norm_forget", "cosine",
+                                      "norm_direction", "residual",    "products",    "damping",
+                                      "length",         "loss_retain", "loss_forget", "loss_valid",
+                                      "distance",       "seconds_s",   NULL};
+enum { COLUMN_DISTANCE = 12 };
 static const double HOLD_UNTIL = 2; /* of the loss of guessing, beyond which there is no ascent */
 
 struct run {
@@ -79,14 +80,15 @@ out:
     return rc;
 }
 
-/* x = (A + damping I)^-1 b, A over the sample. */
+/* x = (A + damping I)^-1 b, A over the sample, damping relative to A. */
 static int solve(struct run *r)
 {
     const struct unlearn *u = r->u;
     struct share share = {0};
     struct product product = {0};
-    struct cg_opts opts = {
-        .damping = r->opts->damping, .max_iterations = r->opts->iterations, .restart = r->restart};
+    struct cg_opts opts = {.relative_damping = r->opts->relative_damping,
+                           .max_iterations = r->opts->iterations,
+                           .restart = r->restart};
     int rc = IAU_OK;
     TRY(share_load(&share, u->engine, &r->sample));
     TRY(product_init(&product, u->engine, PRODUCT_GAUSS_NEWTON, u->w, &share, u->name));
@@ -149,6 +151,7 @@ static int step(struct run *r, struct history *history)
                     vector_norm(r->x, n),
                     r->report.residual,
                     (double)r->report.iterations,
+                    r->report.damping,
                     r->length,
                     NAN,
                     r->loss[0],
@@ -193,6 +196,7 @@ static int add_repair(const struct run *r, const struct outcome *repaired, struc
     for (int64_t i = 0; i < h->n_row && rc == IAU_OK; i++) {
         const double *epoch = h->value + i * h->n_column;
         double row[] = {2 + (double)i,
+                        NAN,
                         NAN,
                         NAN,
                         NAN,
@@ -274,8 +278,10 @@ static struct unlearn_load load(const struct method_opts *o, const struct unlear
 const struct method method_curvature = {
     .help =
         "The direction of iau with the curvature that the published step replaces by the identity: "
-        "w + s (G + damping I)^-1 (g(D_f) - g(D_r)), G the Gauss-Newton matrix over a sample of "
-        "D_r, by conjugate gradients. s is a multiple of the length at which the losses on "
+        "w + s (G + damping I)^-1 b, b = g(D_f) - g(D_r), G the Gauss-Newton matrix over a sample "
+        "of D_r, by conjugate gradients; the damping is a share of G's curvature along b, since "
+        "networks differ in it by orders of magnitude. s is a multiple of the length at which the "
+        "losses on "
         "forgotten and on held-out samples meet, so no retrained model is needed; then a short "
         "repair trains on D_r while ascending a little on D_f, as long as the loss there is below "
         "twice that of guessing, and averages its last parameters. "
