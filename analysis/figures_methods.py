@@ -88,8 +88,9 @@ def tradeoff(campaign, groups):
         elif camp.is_repeat(group.model):
             floor = max(floor, x)
         else:
-            ax.axhline(y, color=res.COLORS["retrain"][0], lw=1.2, ls=(0, (3, 2)), zorder=1,
-                       label=group.label())
+            ax.axhline(y, color=res.COLORS["retrain"][0], lw=1.2, ls=(0, (3, 2)), zorder=1)
+            ax.text(0.995, y, group.label(), transform=ax.get_yaxis_transform(), ha="right",
+                    va="bottom", color=res.COLORS["retrain"][0])
     if floor:
         ax.axvspan(LEAST_GAP / 2, floor, color=res.COLORS["retrain"][0], alpha=0.12, zorder=0,
                    label="noise floor")
