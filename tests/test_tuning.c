@@ -279,6 +279,20 @@ static void a_restart_file_of_another_run_is_refused(void)
 
 /* --- batch norm */
 
+/* A run that was stopped after its first step ends as this one did. */
+static void check_resumed(const struct method_run *done)
+{
+    char *path = harness_path("norm.restart.h5");
+    struct method_run r = *done;
+    r.restart = path;
+    stop_once(&r);
+    method_execute(&r);
+    CU_ASSERT(method_same(&r, done));
+    outcome_free(&r.o);
+    remove_restart(path);
+    free(path);
+}
+
 /* Whether a run in this mode moves them, on any number of ranks alike. In evaluation mode a unit of
  * any size will do. */
 static int statistics_move(const struct method_run *plain, enum tuning_mode mode)
@@ -295,6 +309,7 @@ static int statistics_move(const struct method_run *plain, enum tuning_mode mode
     harness_fill(w + m.n_param, m.n_buffer, 1);
     for (int64_t i = m.n_param; i < model_state_floats(&m); i++)
         w[i] = 1 + 0.5f * w[i];
+    w[m.n_param + m.n_buffer - 1] = 7; /* a count, which files hold as an integer */
     r.model = &m;
     r.w = w;
     r.opts.tuning.mode = mode;
@@ -305,6 +320,7 @@ static int statistics_move(const struct method_run *plain, enum tuning_mode mode
     method_execute(&alone);
     CU_ASSERT(method_same(&r, &alone));
     CU_ASSERT(memcmp(r.o.w, w, (size_t)m.n_param * sizeof *w) != 0);
+    check_resumed(&r);
     int moved = memcmp(r.o.w + m.n_param, w + m.n_param, (size_t)m.n_buffer * sizeof *w) != 0;
     outcome_free(&r.o);
     outcome_free(&alone.o);
